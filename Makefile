@@ -1,0 +1,40 @@
+# make          installs what is missing, builds everything into build/
+# make check    runs every test
+# make demo     shows a crossing (KEEP=1 leaves the lab running)
+# make install  the usual one, with DESTDIR=
+
+BUILD ?= build
+
+.PHONY: all deps configure demo check check-sanitize fuzz install clean
+
+all: configure
+	@ninja -C $(BUILD) --quiet
+	@guest/build-mini $(BUILD)/mini
+
+deps:
+	@tools/install-packages
+
+configure: deps
+	@[ -e $(BUILD)/build.ninja ] || meson setup $(BUILD) >$(BUILD).log \
+	    || { cat $(BUILD).log >&2; exit 1; }
+
+demo: all
+	@tools/demo $(BUILD) $(if $(KEEP),--keep)
+
+check: all
+	@tools/check $(BUILD)
+
+# Unit, golden, script and crash tests with AddressSanitizer and UBSan.
+check-sanitize: deps
+	@[ -e $(BUILD)-sanitize/build.ninja ] || meson setup \
+	    -Db_sanitize=address,undefined -Dbuildtype=debug \
+	    $(BUILD)-sanitize >$(BUILD)-sanitize.log
+	@ninja -C $(BUILD)-sanitize --quiet
+	@meson test -C $(BUILD)-sanitize --no-rebuild --suite unit \
+	    --suite golden --suite script --suite crash
+
+install: all
+	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD).log $(BUILD)-sanitize.log
