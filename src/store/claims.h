@@ -1,0 +1,50 @@
+#ifndef STORE_CLAIMS_H
+#define STORE_CLAIMS_H 1
+
+/* Mobile addresses that belong to this host.
+ *
+ *      (not in the store) --claims_add--> free --claims_take--> used
+ *              ^                           |                     |
+ *              `----------claims_trim------+------ resting <--claims_rest
+ *
+ * An agent claims a few in advance, so that a move takes one without asking
+ * anybody.  That nobody else has the same is an index of the store.  After
+ * its release an address rests for CLAIM_QUARANTINE_MS, because packets to
+ * it are still on their way.  Times are wall clock, in ms. */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "core/addr.h"
+#include "store/write.h"
+
+#define CLAIM_QUARANTINE_MS 60000
+
+/* Claims 'n' more addresses of 'family' from the pools of the host's site;
+ * fewer if there are not so many; refused if there is none left. */
+write_ticket claims_add(struct store *, enum addr_family family, size_t n,
+                        long long wall_now);
+
+/* How many of 'family' claims_take() could take now, and how many more
+ * claims_add() could get.  The latter is 0 if the site has no such pool. */
+size_t claims_n_free(const struct store *, enum addr_family family);
+size_t claims_n_available(const struct store *, enum addr_family family);
+
+/* Takes a free address of 'family' and writes that it is used.  It counts as
+ * taken at once.  ENOENT if no claimed one is free. */
+int claims_take(struct store *, enum addr_family family, long long wall_now,
+                struct in6_addr *, struct err *);
+
+/* The addresses in 'pair' are no longer in use. */
+write_ticket claims_rest(struct store *, const struct addr_pair *pair,
+                         long long wall_now);
+
+/* Gives up what has rested long enough.  Cheap if there is nothing. */
+void claims_trim(struct store *, long long wall_now);
+
+/* Iterates over this host's used addresses: those that no binding has any
+ * more, after a restart, are to be rested.  '*cookie' is 0 at first. */
+bool claims_next_used(const struct store *, size_t *cookie,
+                      struct in6_addr *);
+
+#endif /* store/claims.h */

@@ -1,0 +1,32 @@
+#ifndef STORE_NETWORKS_H
+#define STORE_NETWORKS_H 1
+
+/* Networks and interfaces, as values. */
+
+#include <stddef.h>
+
+#include "core/vm.h"
+
+struct store;
+
+/* ENOENT if the replica has no such network, EINVAL if its row is bad. */
+int networks_get(const struct store *, const struct uuid *, struct network *,
+                 struct err *);
+int networks_find(const struct store *, const char *name, struct network *,
+                  struct err *);
+
+/* The network's MTU, 0 if there is no such network. */
+uint16_t networks_mtu(const struct store *, const struct uuid *);
+
+/* Does this host speak for the network to the outside? */
+bool networks_is_gateway(const struct store *, const struct uuid *);
+
+/* ENOENT also if the interface's network is not watched. */
+int interfaces_get(const struct store *, const struct uuid *,
+                   struct interface *, struct err *);
+
+/* By MAC and network, for what a switch port shows. */
+bool interfaces_find(const struct store *, const struct uuid *network,
+                     struct eth_addr, struct interface *);
+
+#endif /* store/networks.h */
