@@ -22,21 +22,23 @@ struct ds;
 struct flow_entry {
     struct hmap_node node;      /* In the table, by table, priority, match. */
     struct hmap_node owner_node;        /* By cookie. */
-    struct ovs_list change_node;        /* In the list of changes. */
+    struct ovs_list change_node;        /* In the changes, or empty. */
     uint64_t cookie;
     uint8_t table;
     uint16_t priority;
     struct minimatch match;
     struct ofpact *actions;     /* Null: the flow is to go away. */
     size_t actions_len;
+    bool stale;                 /* Not added again since "begin". */
 };
 
 struct flow_table *flow_table_create(void);
 void flow_table_destroy(struct flow_table *);
 
 /* Replacing the flows of an owner: begin, add each, end.  What was there
- * before and is not added again goes away.  It is a bug to add a flow whose
- * (table, priority, match) another owner has. */
+ * before and is not added again goes away; what is added unchanged is no
+ * change.  It is a bug to add a flow whose (table, priority, match) another
+ * owner has. */
 void flow_table_begin(struct flow_table *, uint64_t cookie);
 void flow_table_add(struct flow_table *, uint8_t table, uint16_t priority,
                     const struct match *, const struct ofpbuf *actions);
@@ -44,6 +46,17 @@ void flow_table_end(struct flow_table *);
 
 /* Removes all flows of 'cookie'. */
 void flow_table_remove(struct flow_table *, uint64_t cookie);
+
+/* Takes the next flow that changed since it was last returned; null if there
+ * is none.  The flow is as it is now: new, with new actions or with another
+ * cookie, or, if its actions are null, gone; then it is valid until the next
+ * call of any function of 'table'. */
+const struct flow_entry *flow_table_next_change(struct flow_table *);
+bool flow_table_has_changes(const struct flow_table *);
+
+/* Iterates over all flows, in no order; 'prev' null: the first one. */
+const struct flow_entry *flow_table_next(const struct flow_table *,
+                                         const struct flow_entry *prev);
 
 const struct flow_entry *flow_table_find(const struct flow_table *,
                                          uint8_t table, uint16_t priority,

@@ -22,7 +22,7 @@ struct generation {
 /* Negative, zero or positive, as strcmp(). */
 int generation_compare(const struct generation *, const struct generation *);
 
-#define GENERATION_STRLEN 40
+#define GENERATION_STRLEN 48
 
 /* "EPOCH.COUNTER.HOST", the host's first eight digits, for messages. */
 char *generation_format(const struct generation *,
