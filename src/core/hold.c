@@ -1,0 +1,272 @@
+#include <config.h>
+
+#include "core/hold.h"
+
+#include <limits.h>
+
+#include "dp-packet.h"
+#include "openvswitch/list.h"
+#include "util.h"
+#include "uuid.h"
+
+/* A frame, or, without a packet, the fence of 'from'. */
+struct held {
+    struct ovs_list node;
+    size_t nic;
+    struct dp_packet *packet;
+    struct uuid from;
+};
+
+struct queue {
+    struct ovs_list node;
+    struct uuid from;
+    size_t nic;
+    int patience;
+    bool open;
+    struct ovs_list frames;
+};
+
+struct hold {
+    struct ovs_list queues;
+    struct ovs_list stream;     /* What need not wait, as it came; fences. */
+    struct ovs_list ready;      /* Of queues that were opened. */
+    size_t n_frames, n_closed;
+    bool open;
+    long long opened;
+    struct hold_counters counters;
+};
+
+struct hold *
+hold_create(void)
+{
+    struct hold *hold = xzalloc(sizeof *hold);
+
+    ovs_list_init(&hold->queues);
+    ovs_list_init(&hold->stream);
+    ovs_list_init(&hold->ready);
+    return hold;
+}
+
+static void
+destroy_frames(struct ovs_list *frames)
+{
+    struct held *h;
+
+    LIST_FOR_EACH_POP (h, node, frames) {
+        dp_packet_delete(h->packet);
+        free(h);
+    }
+}
+
+void
+hold_destroy(struct hold *hold)
+{
+    if (hold) {
+        struct queue *q;
+
+        LIST_FOR_EACH_POP (q, node, &hold->queues) {
+            destroy_frames(&q->frames);
+            free(q);
+        }
+        destroy_frames(&hold->stream);
+        destroy_frames(&hold->ready);
+        free(hold);
+    }
+}
+
+static struct queue *
+find_queue(struct hold *hold, const struct uuid *from, size_t nic)
+{
+    struct queue *q;
+
+    LIST_FOR_EACH (q, node, &hold->queues) {
+        if (q->nic == nic && uuid_equals(&q->from, from)) {
+            return q;
+        }
+    }
+    return NULL;
+}
+
+static void
+open_queue(struct hold *hold, struct queue *q)
+{
+    if (!q->open) {
+        q->open = true;
+        hold->n_closed--;
+        ovs_list_push_back_all(&hold->ready, &q->frames);
+    }
+}
+
+void
+hold_expect(struct hold *hold, const struct uuid *from, size_t nic,
+            int patience)
+{
+    if (!find_queue(hold, from, nic)) {
+        struct queue *q = xzalloc(sizeof *q);
+
+        q->from = *from;
+        q->nic = nic;
+        q->patience = patience;
+        ovs_list_init(&q->frames);
+        ovs_list_push_back(&hold->queues, &q->node);
+        hold->n_closed++;
+    }
+}
+
+static void
+put(struct hold *hold, struct ovs_list *list, const struct uuid *from,
+    size_t nic, struct dp_packet *packet)
+{
+    if (packet && hold->n_frames >= HOLD_MAX_FRAMES) {
+        hold->counters.dropped++;
+        dp_packet_delete(packet);
+        return;
+    }
+
+    struct held *h = xzalloc(sizeof *h);
+    h->nic = nic;
+    h->packet = packet;
+    if (from) {
+        h->from = *from;
+    }
+    ovs_list_push_back(list, &h->node);
+    hold->n_frames += packet != NULL;
+}
+
+void
+hold_put_relayed(struct hold *hold, size_t nic, struct dp_packet *packet)
+{
+    hold->counters.relayed++;
+    put(hold, &hold->stream, NULL, nic, packet);
+}
+
+void
+hold_put_direct(struct hold *hold, const struct uuid *from, size_t nic,
+                struct dp_packet *packet)
+{
+    struct queue *q = find_queue(hold, from, nic);
+
+    hold->counters.direct++;
+    if (!hold->open || (q && !q->open)) {
+        hold->counters.held++;
+    }
+    put(hold, q && !q->open ? &q->frames : &hold->stream, from, nic, packet);
+}
+
+void
+hold_put_fence(struct hold *hold, const struct uuid *from, size_t nic)
+{
+    put(hold, &hold->stream, from, nic, NULL);
+}
+
+void
+hold_open(struct hold *hold, long long now)
+{
+    if (!hold->open) {
+        hold->open = true;
+        hold->opened = now;
+    }
+}
+
+/* Takes the first of 'list'; null if it is empty, or was a fence. */
+static struct dp_packet *
+take(struct hold *hold, struct ovs_list *list, size_t *nic)
+{
+    struct held *h = CONTAINER_OF(ovs_list_pop_front(list), struct held,
+                                  node);
+    struct dp_packet *packet = h->packet;
+
+    if (packet) {
+        *nic = h->nic;
+        hold->n_frames--;
+    } else {
+        struct queue *q = find_queue(hold, &h->from, h->nic);
+
+        if (q && !q->open) {
+            hold->counters.fences++;
+            open_queue(hold, q);
+        }
+    }
+    free(h);
+    return packet;
+}
+
+static void
+open_overdue(struct hold *hold, long long now)
+{
+    struct queue *q;
+
+    LIST_FOR_EACH (q, node, &hold->queues) {
+        if (!q->open && now >= hold->opened + q->patience) {
+            hold->counters.missed++;
+            open_queue(hold, q);
+        }
+    }
+}
+
+struct dp_packet *
+hold_next(struct hold *hold, long long now, size_t *nic)
+{
+    if (!hold->open) {
+        return NULL;
+    }
+    if (hold->n_closed) {
+        open_overdue(hold, now);
+    }
+
+    /* What is ready is older than what has come into the stream since, of its
+     * own sender. */
+    for (;;) {
+        struct ovs_list *list = (!ovs_list_is_empty(&hold->ready)
+                                 ? &hold->ready : &hold->stream);
+        if (ovs_list_is_empty(list)) {
+            return NULL;
+        }
+        struct dp_packet *packet = take(hold, list, nic);
+        if (packet) {
+            return packet;
+        }
+    }
+}
+
+struct dp_packet *
+hold_take_back(struct hold *hold, size_t *nic)
+{
+    struct queue *q;
+
+    LIST_FOR_EACH (q, node, &hold->queues) {
+        open_queue(hold, q);
+    }
+    hold_open(hold, 0);
+    return hold_next(hold, 0, nic);
+}
+
+long long
+hold_deadline(const struct hold *hold)
+{
+    long long deadline = LLONG_MAX;
+    const struct queue *q;
+
+    if (hold->open && hold->n_closed) {
+        LIST_FOR_EACH (q, node, &hold->queues) {
+            if (!q->open) {
+                deadline = MIN(deadline, hold->opened + q->patience);
+            }
+        }
+    }
+    return deadline;
+}
+
+bool
+hold_is_settled(const struct hold *hold)
+{
+    return (hold->open && !hold->n_closed
+            && ovs_list_is_empty(&hold->stream)
+            && ovs_list_is_empty(&hold->ready));
+}
+
+const struct hold_counters *
+hold_counters(const struct hold *hold)
+{
+    return &hold->counters;
+}
