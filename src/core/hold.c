@@ -14,6 +14,7 @@ struct held {
     struct ovs_list node;
     size_t nic;
     struct dp_packet *packet;
+    bool relayed;
     struct uuid from;
 };
 
@@ -126,6 +127,7 @@ put(struct hold *hold, struct ovs_list *list, const struct uuid *from,
     struct held *h = xzalloc(sizeof *h);
     h->nic = nic;
     h->packet = packet;
+    h->relayed = !from;
     if (from) {
         h->from = *from;
     }
@@ -168,9 +170,9 @@ hold_open(struct hold *hold, long long now)
     }
 }
 
-/* Takes the first of 'list'; null if it is empty, or was a fence. */
+/* Takes the first of 'list'; null if it was a fence. */
 static struct dp_packet *
-take(struct hold *hold, struct ovs_list *list, size_t *nic)
+take(struct hold *hold, struct ovs_list *list, size_t *nic, bool *relayed)
 {
     struct held *h = CONTAINER_OF(ovs_list_pop_front(list), struct held,
                                   node);
@@ -178,6 +180,7 @@ take(struct hold *hold, struct ovs_list *list, size_t *nic)
 
     if (packet) {
         *nic = h->nic;
+        *relayed = h->relayed;
         hold->n_frames--;
     } else {
         struct queue *q = find_queue(hold, &h->from, h->nic);
@@ -204,16 +207,9 @@ open_overdue(struct hold *hold, long long now)
     }
 }
 
-struct dp_packet *
-hold_next(struct hold *hold, long long now, size_t *nic)
+static struct dp_packet *
+take_next(struct hold *hold, size_t *nic, bool *relayed)
 {
-    if (!hold->open) {
-        return NULL;
-    }
-    if (hold->n_closed) {
-        open_overdue(hold, now);
-    }
-
     /* What is ready is older than what has come into the stream since, of its
      * own sender. */
     for (;;) {
@@ -222,11 +218,25 @@ hold_next(struct hold *hold, long long now, size_t *nic)
         if (ovs_list_is_empty(list)) {
             return NULL;
         }
-        struct dp_packet *packet = take(hold, list, nic);
+        struct dp_packet *packet = take(hold, list, nic, relayed);
         if (packet) {
             return packet;
         }
     }
+}
+
+struct dp_packet *
+hold_next(struct hold *hold, long long now, size_t *nic)
+{
+    bool relayed;
+
+    if (!hold->open) {
+        return NULL;
+    }
+    if (hold->n_closed) {
+        open_overdue(hold, now);
+    }
+    return take_next(hold, nic, &relayed);
 }
 
 struct dp_packet *
@@ -237,8 +247,15 @@ hold_take_back(struct hold *hold, size_t *nic)
     LIST_FOR_EACH (q, node, &hold->queues) {
         open_queue(hold, q);
     }
-    hold_open(hold, 0);
-    return hold_next(hold, 0, nic);
+    for (;;) {
+        bool relayed;
+        struct dp_packet *packet = take_next(hold, nic, &relayed);
+
+        if (!packet || !relayed) {
+            return packet;
+        }
+        dp_packet_delete(packet);
+    }
 }
 
 long long

@@ -54,8 +54,8 @@ void hold_open(struct hold *, long long now);
  * if there is none now. */
 struct dp_packet *hold_next(struct hold *, long long now, size_t *nic);
 
-/* The same without any waiting, open or not: for handing everything back.
- * Relayed frames come, too. */
+/* The next direct frame without any waiting, open or not, for a move that is
+ * rolled back.  The source has kept what it relayed. */
 struct dp_packet *hold_take_back(struct hold *, size_t *nic);
 
 /* When hold_next() may have more without any new input; LLONG_MAX: never. */

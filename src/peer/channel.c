@@ -572,7 +572,7 @@ channel_get_delay(const struct channel *c, const struct uuid *host,
 
 void
 channel_send_frame(struct channel *c, const struct uuid *host,
-                   enum frame_kind kind, const struct uuid *migration,
+                   enum relay_kind kind, const struct uuid *migration,
                    unsigned int nic, const void *data, size_t len)
 {
     c->counters.frames_out++;

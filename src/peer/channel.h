@@ -77,19 +77,19 @@ struct channel_delay {
 void channel_get_delay(const struct channel *, const struct uuid *host,
                        struct channel_delay *);
 
-enum frame_kind {
-    FRAME_HELLO = 1,            /* Only between channels. */
-    FRAME_PAD,                  /* Only between channels. */
-    FRAME_CAPTURED,             /* To be given to the guest, in order. */
-    FRAME_RETURNED,             /* The same, backwards, after a rollback. */
-    FRAME_LATE,                 /* Came to an address that was left. */
+enum relay_kind {
+    RELAY_HELLO = 1,            /* Only between channels. */
+    RELAY_PAD,                  /* Only between channels. */
+    RELAY_CAPTURED,             /* To be given to the guest, in order. */
+    RELAY_RETURNED,             /* The same, backwards, after a rollback. */
+    RELAY_LATE,                 /* Came to an address that was left. */
 };
 
 struct relayed {
     struct ovs_list node;
     struct uuid from;           /* The sending host. */
     struct uuid migration;
-    enum frame_kind kind;
+    enum relay_kind kind;
     unsigned int nic;
     size_t len;
     uint8_t data[];             /* An Ethernet frame as the guest sees it. */
@@ -97,7 +97,7 @@ struct relayed {
 
 /* Frames to one host arrive in order.  To ourselves it works, too. */
 void channel_send_frame(struct channel *, const struct uuid *host,
-                        enum frame_kind, const struct uuid *migration,
+                        enum relay_kind, const struct uuid *migration,
                         unsigned int nic, const void *data, size_t len);
 
 /* The next frame received, or null.  The caller frees it with free(). */

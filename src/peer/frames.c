@@ -103,11 +103,11 @@ frames_parse(const uint8_t *data, size_t len, struct uuid *from,
     while (len - used >= FRAMES_HEADER_LEN) {
         const uint8_t *p = data + used;
         size_t n = ntohl(get_unaligned_be32((const ovs_be32 *) p)) + 4;
-        enum frame_kind kind = p[4];
+        enum relay_kind kind = p[4];
         struct uuid uuid;
 
         if (n < FRAMES_HEADER_LEN || n > FRAMES_HEADER_LEN + FRAMES_MAX_LEN
-            || kind < FRAME_HELLO || kind > FRAME_LATE || p[6] || p[7]) {
+            || kind < RELAY_HELLO || kind > RELAY_LATE || p[6] || p[7]) {
             return -1;
         } else if (len - used < n) {
             break;
@@ -118,11 +118,11 @@ frames_parse(const uint8_t *data, size_t len, struct uuid *from,
                                       (const ovs_be32 *) (p + 8 + 4 * i)));
         }
 
-        if (kind == FRAME_HELLO) {
+        if (kind == RELAY_HELLO) {
             *from = uuid;
         } else if (uuid_is_zero(from)) {
             return -1;          /* Frames before a hello. */
-        } else if (kind != FRAME_PAD) {
+        } else if (kind != RELAY_PAD) {
             size_t size = n - FRAMES_HEADER_LEN;
             struct relayed *r = xzalloc(sizeof *r + size);
 
@@ -141,7 +141,7 @@ frames_parse(const uint8_t *data, size_t len, struct uuid *from,
 /* Outgoing. */
 
 static void
-put_record(struct ofpbuf *b, enum frame_kind kind, const struct uuid *uuid,
+put_record(struct ofpbuf *b, enum relay_kind kind, const struct uuid *uuid,
            unsigned int nic, const void *data, size_t len)
 {
     uint8_t *p = ofpbuf_put_zeros(b, FRAMES_HEADER_LEN + len);
@@ -168,7 +168,7 @@ frames_out_create(const struct uuid *self)
     ofpbuf_init(&out->queue, READ_BYTES);
     ofpbuf_init(&out->pad, PAD_BYTES + 8 * FRAMES_HEADER_LEN);
     for (int i = 0; i < 8; i++) {
-        put_record(&out->pad, FRAME_PAD, self, 0, zeros, sizeof zeros);
+        put_record(&out->pad, RELAY_PAD, self, 0, zeros, sizeof zeros);
     }
     return out;
 }
@@ -226,7 +226,7 @@ frames_out_connect(struct frames_out *out, long long mono_us)
         struct ofpbuf hello;
 
         ofpbuf_init(&hello, FRAMES_HEADER_LEN);
-        put_record(&hello, FRAME_HELLO, &out->self, 0, NULL, 0);
+        put_record(&hello, RELAY_HELLO, &out->self, 0, NULL, 0);
         /* A new connection's buffer always has room for so little. */
         if (stream_send(out->stream, hello.data, hello.size) == hello.size) {
             out->connected = true;
@@ -297,7 +297,7 @@ frames_out_wait(struct frames_out *out, long long mono_us)
 }
 
 bool
-frames_out_send(struct frames_out *out, enum frame_kind kind,
+frames_out_send(struct frames_out *out, enum relay_kind kind,
                 const struct uuid *migration, unsigned int nic,
                 const void *data, size_t len)
 {

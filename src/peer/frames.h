@@ -45,7 +45,7 @@ void frames_out_run(struct frames_out *, long long mono_us);
 void frames_out_wait(struct frames_out *, long long mono_us);
 
 /* False if the queue is full. */
-bool frames_out_send(struct frames_out *, enum frame_kind,
+bool frames_out_send(struct frames_out *, enum relay_kind,
                      const struct uuid *migration, unsigned int nic,
                      const void *data, size_t len);
 void frames_out_warm(struct frames_out *, long long mono_us);
