@@ -43,7 +43,7 @@ int sites_get(const struct store *, const struct uuid *uuid, struct site *,
  * 'memory_mib', each only if it is not empty, and 'facts' (null: none), as
  * "qemu" -> "7.2", "accel" -> "kvm", "machine" -> "pc-q35-7.2", "cpu" ->
  * "qemu64".  A row that does not exist yet is made if 'site_name' is that of
- * a site; otherwise the write waits for it. */
+ * a site; otherwise the write is refused. */
 write_ticket hosts_put(struct store *, const struct host *,
                        const struct smap *facts);
 

@@ -1,0 +1,222 @@
+#include <config.h>
+
+#include "store/bindings.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "util.h"
+
+#include "store/rows.h"
+#include "store/session.h"
+
+/* A key for the bindings of an interface whose row the replica may lack. */
+static struct dbrec_binding *
+key_by_interface(const struct store *store, const struct uuid *interface)
+{
+    struct dbrec_binding *key = dbrec_binding_index_init_row(
+        store->index[SESSION_BINDING_BY_INTERFACE]);
+    const struct dbrec_interface row = { .header_.uuid = *interface };
+
+    dbrec_binding_index_set_interface(key, &row);
+    return key;
+}
+
+size_t
+bindings_list(const struct store *store, const struct uuid *interface,
+              struct binding *out, size_t max)
+{
+    struct ovsdb_idl_index *index
+        = store->index[SESSION_BINDING_BY_INTERFACE];
+    struct dbrec_binding *key = key_by_interface(store, interface);
+    const struct dbrec_binding *row;
+    size_t n = 0, n_out = 0;
+
+    DBREC_BINDING_FOR_EACH_EQUAL (row, key, index) {
+        struct binding binding;
+        size_t i;
+
+        if (rows_binding(row, &binding, NULL)) {
+            continue;
+        }
+        n++;
+
+        /* Insert it in order; the oldest falls off. */
+        for (i = n_out; i > 0; i--) {
+            if (generation_compare(&binding.generation,
+                                   &out[i - 1].generation) < 0) {
+                break;
+            }
+            if (i < max) {
+                out[i] = out[i - 1];
+            }
+        }
+        if (i < max) {
+            out[i] = binding;
+            n_out = MIN(n_out + 1, max);
+        }
+    }
+    dbrec_binding_index_destroy_row(key);
+    return n;
+}
+
+bool
+bindings_find_newest(const struct store *store, const struct uuid *interface,
+                     bool active, struct binding *out)
+{
+    struct ovsdb_idl_index *index
+        = store->index[SESSION_BINDING_BY_INTERFACE];
+    struct dbrec_binding *key = key_by_interface(store, interface);
+    const struct dbrec_binding *row;
+    bool found = false;
+
+    DBREC_BINDING_FOR_EACH_EQUAL (row, key, index) {
+        struct binding binding;
+
+        if (!rows_binding(row, &binding, NULL)
+            && (binding.active || !active)
+            && (!found || generation_compare(&binding.generation,
+                                             &out->generation) > 0)) {
+            *out = binding;
+            found = true;
+        }
+    }
+    dbrec_binding_index_destroy_row(key);
+    return found;
+}
+
+bool
+bindings_next_own(const struct store *store, size_t *cookie,
+                  struct binding *out)
+{
+    struct ovsdb_idl_index *index = store->index[SESSION_BINDING_BY_HOST];
+    const struct dbrec_host *host = session_own_host(store);
+    const struct dbrec_binding *row;
+    size_t n = 0;
+    bool found = false;
+
+    if (!host) {
+        return false;
+    }
+    struct dbrec_binding *key = dbrec_binding_index_init_row(index);
+    dbrec_binding_index_set_host(key, host);
+    DBREC_BINDING_FOR_EACH_EQUAL (row, key, index) {
+        if (n++ >= *cookie && !rows_binding(row, out, NULL)) {
+            found = true;
+            break;
+        }
+    }
+    dbrec_binding_index_destroy_row(key);
+    *cookie = n;
+    return found;
+}
+
+/* The row of a binding, null if there is none. */
+static const struct dbrec_binding *
+find_row(const struct store *store, const struct uuid *interface,
+         const struct generation *generation)
+{
+    struct dbrec_binding *key = key_by_interface(store, interface);
+    const struct dbrec_binding *row, *found = NULL;
+
+    DBREC_BINDING_FOR_EACH_EQUAL (
+        row, key, store->index[SESSION_BINDING_BY_INTERFACE]) {
+        if (row->epoch == generation->epoch
+            && row->counter == generation->counter) {
+            found = row;
+            break;
+        }
+    }
+    dbrec_binding_index_destroy_row(key);
+    return found;
+}
+
+/* Not even a bug of ours writes another host's row. */
+static int
+check_is_own(const struct store *store, const struct dbrec_binding *row,
+             const struct generation *generation, struct err *err)
+{
+    if (!session_own_host(store)
+        || !uuid_equals(&store->host, &generation->host)
+        || (row && !uuid_equals(ROW_UUID(row->host), &store->host))) {
+        return err_set(err, EPERM, "this generation is another host's");
+    }
+    return 0;
+}
+
+static int
+build_put(struct store *store, struct ovsdb_idl_txn *txn, const void *data,
+          struct err *err)
+{
+    const struct binding *binding = data;
+    const struct generation *generation = &binding->generation;
+    const struct dbrec_binding *row = find_row(store, &binding->interface,
+                                               generation);
+    const struct dbrec_interface *interface
+        = SESSION_ROW(store, interface, &binding->interface);
+    char bufs[N_ADDR_FAMILIES][ADDR_STRLEN];
+    const char *mobile[N_ADDR_FAMILIES];
+    int error;
+
+    if ((error = check_is_own(store, row, generation, err)) != 0) {
+        return error;
+    }
+    if (!interface || !interface->network) {
+        return err_set(err, EAGAIN, "no interface "UUID_FMT,
+                       UUID_ARGS(&binding->interface));
+    }
+    if (!row) {
+        row = dbrec_binding_insert(txn);
+        dbrec_binding_set_interface(row, interface);
+        dbrec_binding_set_network(row, interface->network);
+        dbrec_binding_set_epoch(row, generation->epoch);
+        dbrec_binding_set_counter(row, generation->counter);
+        dbrec_binding_set_host(row, session_own_host(store));
+    }
+    size_t n = rows_format_pair(&binding->mobile, bufs, mobile);
+    dbrec_binding_set_mobile(row, mobile, n);
+    dbrec_binding_set_state(row, binding->active ? "active" : "prepared");
+    return 0;
+}
+
+write_ticket
+bindings_put(struct store *store, const struct binding *binding)
+{
+    static const struct write_class class = {
+        .what = "writing a binding",
+        .build = build_put,
+    };
+
+    return write_queue(store, &class, &binding->interface, binding,
+                       sizeof *binding);
+}
+
+static int
+build_delete(struct store *store, struct ovsdb_idl_txn *txn OVS_UNUSED,
+             const void *data, struct err *err)
+{
+    const struct binding *binding = data;
+    const struct dbrec_binding *row = find_row(store, &binding->interface,
+                                               &binding->generation);
+    int error = check_is_own(store, row, &binding->generation, err);
+
+    if (!error && row) {
+        dbrec_binding_delete(row);
+    }
+    return error;
+}
+
+write_ticket
+bindings_delete(struct store *store, const struct uuid *interface,
+                const struct generation *generation)
+{
+    static const struct write_class class = {
+        .what = "deleting a binding",
+        .build = build_delete,
+    };
+    struct binding binding = {
+        .interface = *interface, .generation = *generation,
+    };
+
+    return write_queue(store, &class, interface, &binding, sizeof binding);
+}

@@ -1,0 +1,120 @@
+#include <config.h>
+
+#include "store/endpoints.h"
+
+#include <errno.h>
+
+#include "packets.h"
+
+#include "store/rows.h"
+#include "store/session.h"
+
+struct detected {
+    struct interface interface;
+    struct uuid endpoint;       /* The new row's UUID. */
+};
+
+int
+endpoints_get(const struct store *store, const struct uuid *uuid,
+              struct endpoint *endpoint, struct err *err)
+{
+    const struct dbrec_endpoint *row = SESSION_ROW(store, endpoint, uuid);
+
+    return (row ? rows_endpoint(row, endpoint, err)
+            : err_set(err, ENOENT, "no endpoint "UUID_FMT, UUID_ARGS(uuid)));
+}
+
+bool
+endpoints_next_here(const struct store *store, size_t *cookie,
+                    struct uuid *uuid)
+{
+    const struct dbrec_endpoint *row;
+    size_t n = 0;
+
+    DBREC_ENDPOINT_FOR_EACH (row, store->idl) {
+        if (n++ >= *cookie && row->host
+            && uuid_equals(ROW_UUID(row->host), &store->host)) {
+            *cookie = n;
+            *uuid = row->header_.uuid;
+            return true;
+        }
+    }
+    return false;
+}
+
+static const struct dbrec_interface *
+insert_interface(struct ovsdb_idl_txn *txn, const struct interface *interface,
+                 const struct dbrec_network *network, const char *mac)
+{
+    const struct dbrec_interface *row
+        = dbrec_interface_insert_persist_uuid(txn, &interface->uuid);
+    char bufs[N_ADDR_FAMILIES][ADDR_STRLEN];
+    const char *strings[N_ADDR_FAMILIES];
+
+    dbrec_interface_set_mac(row, mac);
+    dbrec_interface_set_network(row, network);
+    size_t n = rows_format_pair(&interface->home, bufs, strings);
+    dbrec_interface_set_home(row, strings, n);
+    n = rows_format_pair(&interface->inside, bufs, strings);
+    dbrec_interface_set_inside(row, strings, n);
+    return row;
+}
+
+static int
+build_detected(struct store *store, struct ovsdb_idl_txn *txn,
+               const void *data_, struct err *err)
+{
+    const struct detected *data = data_;
+    const struct interface *interface = &data->interface;
+    const struct dbrec_host *host = session_own_host(store);
+    const struct dbrec_network *network
+        = SESSION_ROW(store, network, &interface->network);
+    char mac[ETH_ADDR_STRLEN + 1];
+
+    if (SESSION_ROW(store, endpoint, &data->endpoint)) {
+        return 0;               /* Done before the connection broke. */
+    }
+    if (!host || !network) {
+        return err_set(err, ENOENT, "its network or this host is not in the "
+                       "store");
+    }
+    snprintf(mac, sizeof mac, ETH_ADDR_FMT, ETH_ADDR_ARGS(interface->mac));
+    if (session_interface(store, network, mac)) {
+        return err_set(err, EEXIST, "network \"%s\" has an interface %s "
+                       "already", network->name, mac);
+    }
+
+    const struct dbrec_endpoint *row
+        = dbrec_endpoint_insert_persist_uuid(txn, &data->endpoint);
+    struct dbrec_interface *interfaces[] = {
+        CONST_CAST(struct dbrec_interface *,
+                   insert_interface(txn, interface, network, mac)),
+    };
+    struct dbrec_network *networks[] = {
+        CONST_CAST(struct dbrec_network *, network),
+    };
+    char name[NAME_LEN + 1];
+
+    /* Unique, since the MAC is within its network. */
+    snprintf(name, sizeof name, "net%"PRId64"-%02x%02x%02x%02x%02x%02x",
+             network->id, ETH_ADDR_ARGS(interface->mac));
+    dbrec_endpoint_set_name(row, name);
+    dbrec_endpoint_set_kind(row, "detected");
+    dbrec_endpoint_set_host(row, host);
+    dbrec_endpoint_set_interfaces(row, interfaces, 1);
+    dbrec_endpoint_set_networks(row, networks, 1);
+    return 0;
+}
+
+write_ticket
+endpoints_add_detected(struct store *store, const struct interface *interface)
+{
+    static const struct write_class class = {
+        .what = "adding a detected endpoint",
+        .build = build_detected,
+    };
+    struct detected data = { .interface = *interface };
+
+    uuid_generate(&data.endpoint);
+    return write_queue(store, &class, &interface->uuid, &data, sizeof data);
+}

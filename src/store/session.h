@@ -1,0 +1,160 @@
+#ifndef STORE_SESSION_H
+#define STORE_SESSION_H 1
+
+/* What the files of store/ know of a session.  Private to store/, and to the
+ * programs that see everything: the manager reads rows through it. */
+
+#include "openvswitch/hmap.h"
+#include "openvswitch/list.h"
+#include "openvswitch/uuid.h"
+#include "sset.h"
+
+#include "core/addr.h"
+#include "store/dbrec.h"
+#include "store/store.h"
+#include "store/write.h"
+
+struct write;
+
+/* Lookups that the IDL keeps for us. */
+enum session_index {
+    SESSION_HOST_BY_NAME,
+    SESSION_SITE_BY_NAME,
+    SESSION_NETWORK_BY_NAME,
+    SESSION_VM_BY_NAME,
+    SESSION_ENDPOINT_BY_NAME,
+    SESSION_INTERFACE_BY_MAC,
+    SESSION_INSTANCE_BY_VM,
+    SESSION_BINDING_BY_INTERFACE,
+    SESSION_BINDING_BY_HOST,
+    SESSION_CLAIM_BY_ADDRESS,
+    SESSION_CLAIM_BY_HOST,
+    SESSION_MIGRATION_BY_VM,
+    N_SESSION_INDEXES
+};
+
+struct store_result {
+    write_ticket ticket;
+    enum write_result result;
+    struct err *err;            /* Null if there is nothing to say. */
+};
+
+struct store {
+    struct ovsdb_idl *idl;
+    struct ovsdb_idl_index *index[N_SESSION_INDEXES];
+    unsigned int seqno;         /* Of the changes that were collected. */
+
+    /* Who we are; 'host_name' is null for who sees everything. */
+    char *host_name;
+    struct uuid host;           /* Zero: no such row. */
+
+    /* Conditions, see conditions.c. */
+    struct hmap watched;        /* By store_watch_network(). */
+    struct uuid *present;       /* Networks asked for, sorted. */
+    size_t n_present;
+    struct uuid asked_host, asked_site;
+    bool settled;               /* Does the replica match them? */
+
+    /* Changes that nobody has taken yet. */
+    struct ovs_list changes;
+    struct hmap changes_by_uuid;
+    struct hmap binding_interfaces;     /* Binding row -> interface. */
+
+    /* Writes. */
+    struct ovs_list writes;
+    size_t n_writes;
+    write_ticket last_ticket;
+    struct write *committing;
+    struct ovsdb_idl_txn *txn;
+    unsigned int txn_seqno;
+    long long retry_at;         /* Not before; 0: at once. */
+    struct store_result results[WRITE_MAX_RESULTS];
+
+    struct sset taken;          /* Claims taken, not yet written. */
+    write_ticket trim_ticket;
+    double event_tokens;
+    long long event_time;
+    unsigned int n_events_dropped;
+};
+
+/* The row of 'class' and 'uuid', or null.  (ovsdb_idl_get_row_for_uuid()
+ * also returns rows that only others refer to.) */
+const struct ovsdb_idl_row *session_row(
+    const struct store *, const struct ovsdb_idl_table_class *,
+    const struct uuid *);
+
+#define SESSION_ROW(STORE, NAME, UUID) \
+    ((const struct dbrec_##NAME *) session_row( \
+        STORE, &dbrec_table_##NAME, UUID))
+
+static inline const struct uuid *
+session_uuid(const struct ovsdb_idl_row *row)
+{
+    static const struct uuid none;
+
+    return row ? &row->uuid : &none;
+}
+
+/* The UUID of a dbrec_ row, zero for null. */
+#define ROW_UUID(ROW) session_uuid((ROW) ? &(ROW)->header_ : NULL)
+
+/* Whose binding it is, also while the replica lacks the interface. */
+const struct uuid *session_binding_interface(const struct dbrec_binding *);
+
+const struct dbrec_host *session_own_host(const struct store *);
+const struct dbrec_global *session_global(const struct store *);
+
+/* Lookups by name; null if there is none. */
+const struct dbrec_host *session_host(const struct store *, const char *);
+const struct dbrec_site *session_site(const struct store *, const char *);
+const struct dbrec_network *session_network(const struct store *,
+                                            const char *);
+const struct dbrec_vm *session_vm(const struct store *, const char *);
+const struct dbrec_endpoint *session_endpoint(const struct store *,
+                                              const char *);
+const struct dbrec_interface *session_interface(
+    const struct store *, const struct dbrec_network *, const char *mac);
+const struct dbrec_claim *session_claim(const struct store *,
+                                        const char *address);
+
+/* Writes, for the files that offer them. */
+
+typedef int write_build_func(struct store *, struct ovsdb_idl_txn *,
+                             const void *data, struct err *);
+
+struct write_class {
+    const char *what;           /* "binding an interface". */
+
+    /* Puts the change into the transaction.  Returns 0; EAGAIN if rows that
+     * it needs are not in the replica (yet): it is called again, for a few
+     * seconds; or another errno value to refuse.  The data is its own: no
+     * pointers into it are kept. */
+    write_build_func *build;
+
+    /* Try again with a new choice when an index of the store refuses. */
+    bool retry_conflicts;
+
+    /* A queued write of the same class and key gives way to a new one. */
+    bool replace;
+};
+
+/* Queues a write.  'key' is the object's: writes of one key stay in order.
+ * 'data' of 'size' bytes is copied. */
+write_ticket write_queue(struct store *, const struct write_class *,
+                         const struct uuid *key, const void *data,
+                         size_t size);
+
+void write_init(struct store *);
+void write_destroy(struct store *);
+void write_run(struct store *, long long now);
+void write_wait(struct store *);
+
+/* Conditions. */
+void conditions_init(struct store *);
+void conditions_destroy(struct store *);
+void conditions_run(struct store *);
+
+/* Tells the claims what changed, see claims.c. */
+void claims_note_change(struct store *, const struct uuid *claim);
+
+#endif /* store/session.h */

@@ -1,0 +1,329 @@
+#include <config.h>
+
+#include "store/write.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "openvswitch/poll-loop.h"
+#include "ovsdb-idl.h"
+#include "util.h"
+
+#include "store/session.h"
+
+#define BLOCKED_MAX_MS 5000    /* For rows that do not arrive. */
+#define CONFLICT_MAX_TRIES 30   /* With other choices. */
+#define RETRY_MS 200            /* If no change of the replica comes first. */
+
+struct write {
+    struct ovs_list node;
+    write_ticket ticket;
+    const struct write_class *class;
+    struct uuid key;
+    void *data;
+    bool blocked;               /* Its rows were not there yet... */
+    unsigned int blocked_seqno; /* ...when the replica was at this. */
+    long long blocked_until;    /* Refused if it still says so then. */
+    struct err blocked_err;
+    unsigned int tries;
+};
+
+static void finish(struct store *, struct write *, enum write_result,
+                   const struct err *);
+static void expire(struct store *, long long now);
+static struct write *next_to_try(struct store *);
+static void try_write(struct store *, struct write *, long long now);
+static void check_committing(struct store *, long long now);
+
+enum write_result
+write_result(const struct store *store, write_ticket ticket, struct err *err)
+{
+    const struct store_result *result
+        = &store->results[ticket % WRITE_MAX_RESULTS];
+
+    if (ticket && result->ticket == ticket) {
+        if (result->result != WRITE_DONE && result->err && err) {
+            *err = *result->err;
+        }
+        return result->result;
+    }
+
+    const struct write *write;
+    LIST_FOR_EACH (write, node, &store->writes) {
+        if (write->ticket == ticket) {
+            return WRITE_PENDING;
+        }
+    }
+    err_set(err, ENOENT, "the store's answer is not known any more");
+    return WRITE_LOST;
+}
+
+size_t
+write_n_queued(const struct store *store)
+{
+    return store->n_writes;
+}
+
+void
+write_init(struct store *store)
+{
+    ovs_list_init(&store->writes);
+}
+
+void
+write_destroy(struct store *store)
+{
+    struct write *write;
+
+    ovsdb_idl_txn_destroy(store->txn);
+    LIST_FOR_EACH_POP (write, node, &store->writes) {
+        free(write->data);
+        free(write);
+    }
+    for (size_t i = 0; i < WRITE_MAX_RESULTS; i++) {
+        free(store->results[i].err);
+    }
+}
+
+write_ticket
+write_queue(struct store *store, const struct write_class *class,
+            const struct uuid *key, const void *data, size_t size)
+{
+    struct write *write;
+
+    if (class->replace) {
+        LIST_FOR_EACH (write, node, &store->writes) {
+            if (write != store->committing && write->class == class
+                && uuid_equals(&write->key, key)) {
+                free(write->data);
+                write->data = xmemdup(data, size);
+                return write->ticket;
+            }
+        }
+    }
+
+    write = xzalloc(sizeof *write);
+    write->ticket = ++store->last_ticket;
+    write->class = class;
+    write->key = *key;
+    write->data = xmemdup(data, size);
+    ovs_list_push_back(&store->writes, &write->node);
+    store->n_writes++;
+
+    write_ticket ticket = write->ticket;
+    if (store->n_writes > WRITE_MAX_QUEUED) {
+        struct err err;
+
+        err_set(&err, ENOBUFS, "%s: too many writes wait for the store",
+                class->what);
+        finish(store, write, WRITE_LOST, &err);
+    }
+    poll_immediate_wake();
+    return ticket;
+}
+
+void
+write_run(struct store *store, long long now)
+{
+    if (store->txn) {
+        check_committing(store, now);
+    }
+    if (!ovsdb_idl_has_ever_connected(store->idl)
+        || !ovsdb_idl_is_connected(store->idl)) {
+        return;
+    }
+    if (store->retry_at) {
+        if (now < store->retry_at
+            && store->txn_seqno == ovsdb_idl_get_seqno(store->idl)) {
+            return;
+        }
+        store->retry_at = 0;
+    }
+    expire(store, now);
+
+    /* Writes that change nothing are finished at once, hence the loop. */
+    struct write *write;
+    while (!store->txn && !store->retry_at
+           && (write = next_to_try(store)) != NULL) {
+        try_write(store, write, now);
+    }
+}
+
+void
+write_wait(struct store *store)
+{
+    if (store->txn) {
+        ovsdb_idl_txn_wait(store->txn);
+    } else if (store->retry_at) {
+        poll_timer_wait_until(store->retry_at);
+    } else {
+        const struct write *write;
+
+        /* Those that wait for rows are woken by their arrival. */
+        LIST_FOR_EACH (write, node, &store->writes) {
+            if (write->blocked) {
+                poll_timer_wait_until(write->blocked_until);
+            }
+        }
+    }
+}
+
+/* Does an earlier write of the same object still wait? */
+static bool
+is_overtaking(const struct store *store, const struct write *write)
+{
+    const struct write *earlier;
+
+    LIST_FOR_EACH (earlier, node, &store->writes) {
+        if (earlier == write) {
+            return false;
+        }
+        if (uuid_equals(&earlier->key, &write->key)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The first write that may be tried now, null if there is none. */
+static struct write *
+next_to_try(struct store *store)
+{
+    unsigned int seqno = ovsdb_idl_get_seqno(store->idl);
+    struct write *write;
+    bool passed = false;
+
+    LIST_FOR_EACH (write, node, &store->writes) {
+        if (write->blocked && write->blocked_seqno == seqno) {
+            passed = true;
+        } else if (!passed || !is_overtaking(store, write)) {
+            return write;
+        }
+    }
+    return NULL;
+}
+
+static void
+block(struct store *store, struct write *write, long long now,
+      const struct err *err)
+{
+    if (!write->blocked) {
+        write->blocked = true;
+        write->blocked_until = now + BLOCKED_MAX_MS;
+    }
+    write->blocked_seqno = ovsdb_idl_get_seqno(store->idl);
+    write->blocked_err = *err;
+}
+
+/* Refuses writes whose rows do not come. */
+static void
+expire(struct store *store, long long now)
+{
+    struct write *write;
+
+    LIST_FOR_EACH_SAFE (write, node, &store->writes) {
+        if (write->blocked && now >= write->blocked_until
+            && write != store->committing) {
+            finish(store, write, WRITE_REFUSED, &write->blocked_err);
+        }
+    }
+}
+
+static void
+try_write(struct store *store, struct write *write, long long now)
+{
+    struct err err = ERR_INIT;
+
+    store->txn_seqno = ovsdb_idl_get_seqno(store->idl);
+    store->txn = ovsdb_idl_txn_create(store->idl);
+    int error = write->class->build(store, store->txn, write->data, &err);
+    if (error) {
+        ovsdb_idl_txn_abort(store->txn);
+        ovsdb_idl_txn_destroy(store->txn);
+        store->txn = NULL;
+        if (!err.code) {
+            err_set(&err, error, "%s", strerror(error));
+        }
+        err_add(&err, error, "%s", write->class->what);
+        if (error == EAGAIN) {
+            block(store, write, now, &err);
+        } else {
+            finish(store, write, WRITE_REFUSED, &err);
+        }
+        return;
+    }
+    store->committing = write;
+    check_committing(store, now);
+}
+
+/* Reads the sentence out of a server's error object, which is JSON text. */
+static void
+refusal(const struct write *write, const struct ovsdb_idl_txn *txn,
+        struct err *err)
+{
+    const char *text = ovsdb_idl_txn_get_error(txn);
+    int code = strstr(text, "constraint violation") ? EEXIST : EPROTO;
+
+    err_set(err, code, "%s: the store refused: %s", write->class->what, text);
+}
+
+static void
+check_committing(struct store *store, long long now)
+{
+    enum ovsdb_idl_txn_status status = ovsdb_idl_txn_commit(store->txn);
+    struct write *write = store->committing;
+    struct err err = ERR_INIT;
+
+    if (status == TXN_INCOMPLETE) {
+        return;
+    }
+    if (status == TXN_ERROR) {
+        refusal(write, store->txn, &err);
+    }
+    ovsdb_idl_txn_destroy(store->txn);
+    store->txn = NULL;
+    store->committing = NULL;
+
+    switch (status) {
+    case TXN_UNCHANGED:
+    case TXN_SUCCESS:
+        finish(store, write, WRITE_DONE, NULL);
+        break;
+
+    case TXN_ERROR:
+        if (err.code != EEXIST || !write->class->retry_conflicts
+            || ++write->tries >= CONFLICT_MAX_TRIES) {
+            finish(store, write, WRITE_REFUSED, &err);
+            break;
+        }
+        /* Fall through. */
+    case TXN_TRY_AGAIN:
+        store->retry_at = now + RETRY_MS;
+        break;
+
+    case TXN_UNCOMMITTED:
+    case TXN_INCOMPLETE:
+    case TXN_ABORTED:
+    case TXN_NOT_LOCKED:
+        OVS_NOT_REACHED();
+    }
+}
+
+static void
+finish(struct store *store, struct write *write, enum write_result result,
+       const struct err *err)
+{
+    struct store_result *slot
+        = &store->results[write->ticket % WRITE_MAX_RESULTS];
+
+    free(slot->err);
+    slot->ticket = write->ticket;
+    slot->result = result;
+    slot->err = err ? xmemdup(err, sizeof *err) : NULL;
+
+    ovs_list_remove(&write->node);
+    store->n_writes--;
+    free(write->data);
+    free(write);
+}
