@@ -22,6 +22,7 @@
 #include <stddef.h>
 
 #include "openvswitch/ofp-port.h"
+#include "openvswitch/types.h"
 
 #include "core/addr.h"
 #include "core/generation.h"
@@ -48,7 +49,8 @@ struct flow_table *datapath_flows(struct datapath *);
 void datapath_set_uplink(struct datapath *, const struct datapath_uplink *);
 
 /* Networks come before their interfaces and go after them.  Removing one
- * that still has entries removes those. */
+ * that still has entries removes those.  So does a change of its id, and
+ * another network with the same id: the newer one is right. */
 void datapath_set_network(struct datapath *, const struct network *);
 void datapath_remove_network(struct datapath *, const struct uuid *network);
 
@@ -58,7 +60,9 @@ void datapath_set_open_port(struct datapath *, ofp_port_t,
                             const struct uuid *network);
 void datapath_remove_open_port(struct datapath *, ofp_port_t);
 
-/* Makes an entry, without any part, or updates what the record says. */
+/* Makes an entry, without any part, or updates what the record says.  Its
+ * network must be there.  Where two interfaces claim the same port or address
+ * (home, or mobile), the one that claimed it last has it. */
 void datapath_set_interface(struct datapath *, const struct interface *);
 void datapath_remove_interface(struct datapath *, const struct uuid *);
 const struct interface *datapath_find_interface(const struct datapath *,
@@ -94,7 +98,7 @@ struct datapath_out {
     struct addr_pair mobile;    /* For DATAPATH_AWAY. */
 
     /* Also copy each packet to the hold port, as the proof that the switch
-     * uses this mapping, see datapath_witness_parse(). */
+     * uses this mapping, see datapath_parse_held(). */
     bool witness;
 };
 
@@ -112,6 +116,11 @@ void datapath_accept(struct datapath *, const struct uuid *interface,
                      const struct generation *, const struct addr_pair *);
 void datapath_reject(struct datapath *, const struct uuid *interface,
                      const struct generation *);
+
+/* The interface that a flow with 'cookie' belongs to; null if there is none.
+ * For flows of PART_FROM in pipeline.h it is the one that was heard. */
+const struct interface *datapath_cookie_interface(const struct datapath *,
+                                                  uint64_t cookie);
 
 /* What a frame read from the hold tap is about.  Flows mark frames that they
  * send there in the Ethernet source address, which nobody else needs. */

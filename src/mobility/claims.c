@@ -1,0 +1,95 @@
+#include <config.h>
+
+#include "mobility/claims.h"
+
+#include <stdlib.h>
+
+#include "hash.h"
+#include "util.h"
+
+struct claim {
+    struct hmap_node node;
+    enum claim_kind kind;
+    uint32_t scope;
+    struct in6_addr addr;
+    void *owner;
+};
+
+static uint32_t
+claim_hash(enum claim_kind kind, uint32_t scope, const struct in6_addr *addr)
+{
+    return hash_bytes(addr, sizeof *addr, hash_2words(kind, scope));
+}
+
+static struct claim *
+find(const struct claims *claims, enum claim_kind kind, uint32_t scope,
+     const struct in6_addr *addr)
+{
+    struct claim *claim;
+
+    HMAP_FOR_EACH_WITH_HASH (claim, node, claim_hash(kind, scope, addr),
+                             &claims->claims) {
+        if (claim->kind == kind && claim->scope == scope
+            && addr_equals(&claim->addr, addr)) {
+            return claim;
+        }
+    }
+    return NULL;
+}
+
+void
+claims_init(struct claims *claims)
+{
+    hmap_init(&claims->claims);
+}
+
+void
+claims_finish(struct claims *claims)
+{
+    struct claim *claim;
+
+    HMAP_FOR_EACH_POP (claim, node, &claims->claims) {
+        free(claim);
+    }
+    hmap_destroy(&claims->claims);
+}
+
+void *
+claims_take(struct claims *claims, enum claim_kind kind, uint32_t scope,
+            const struct in6_addr *addr, void *owner)
+{
+    struct claim *claim = find(claims, kind, scope, addr);
+    void *before = claim ? claim->owner : NULL;
+
+    if (!claim) {
+        claim = xmalloc(sizeof *claim);
+        claim->kind = kind;
+        claim->scope = scope;
+        claim->addr = *addr;
+        hmap_insert(&claims->claims, &claim->node,
+                    claim_hash(kind, scope, addr));
+    }
+    claim->owner = owner;
+    return before != owner ? before : NULL;
+}
+
+void
+claims_drop(struct claims *claims, enum claim_kind kind, uint32_t scope,
+            const struct in6_addr *addr, const void *owner)
+{
+    struct claim *claim = find(claims, kind, scope, addr);
+
+    if (claim && claim->owner == owner) {
+        hmap_remove(&claims->claims, &claim->node);
+        free(claim);
+    }
+}
+
+void *
+claims_find(const struct claims *claims, enum claim_kind kind, uint32_t scope,
+            const struct in6_addr *addr)
+{
+    struct claim *claim = find(claims, kind, scope, addr);
+
+    return claim ? claim->owner : NULL;
+}
