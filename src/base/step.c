@@ -37,7 +37,8 @@ step_run(struct step_run *run, long long now)
             continue;
         }
 
-        bool retry = result == STEP_WAIT || must_succeed;
+        bool retry = (result == STEP_WAIT
+                      || (result == STEP_FAILED && must_succeed));
         if (retry && now < run->started + step->timeout_ms) {
             return false;
         }
@@ -46,7 +47,7 @@ step_run(struct step_run *run, long long now)
                     step->name, step->timeout_ms);
         }
         step_fail(run, &err,
-                  must_succeed || (step->commit && result == STEP_WAIT));
+                  must_succeed || (step->commit && result != STEP_FAILED));
     }
 }
 

@@ -33,6 +33,7 @@ enum step_result {
     STEP_DONE,
     STEP_WAIT,                  /* Not yet; call again. */
     STEP_FAILED,                /* '*err' says why. */
+    STEP_UNKNOWN,               /* Nobody can tell (any more): stuck. */
 };
 
 typedef enum step_result step_func(void *aux, struct err *err);

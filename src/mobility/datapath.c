@@ -137,6 +137,12 @@ datapath_set_uplink(struct datapath *dp, const struct datapath_uplink *uplink)
     }
 }
 
+const struct datapath_uplink *
+datapath_get_uplink(const struct datapath *dp)
+{
+    return &dp->uplink;
+}
+
 static struct network_entry *
 find_network(const struct datapath *dp, const struct uuid *uuid)
 {
@@ -348,6 +354,14 @@ datapath_find_interface(const struct datapath *dp, const struct uuid *uuid)
     const struct entry *entry = find_entry(dp, uuid);
 
     return entry ? &entry->interface : NULL;
+}
+
+const struct interface *
+datapath_next_interface(const struct datapath *dp, struct hmap_position *at)
+{
+    struct hmap_node *node = hmap_at_position(&dp->entries, at);
+
+    return node ? &CONTAINER_OF(node, struct entry, node)->interface : NULL;
 }
 
 const struct interface *

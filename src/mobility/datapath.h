@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "openvswitch/hmap.h"
 #include "openvswitch/ofp-port.h"
 #include "openvswitch/types.h"
 
@@ -38,6 +39,7 @@ struct datapath_uplink {
     ofp_port_t hold;            /* The agent's tap for held packets. */
     struct eth_addr mac;        /* Our MAC on the site's network. */
     struct eth_addr router[N_ADDR_FAMILIES];  /* Zero: not known yet. */
+    struct addr_pair router_ip; /* Whose these are. */
 };
 
 struct datapath *datapath_create(void);
@@ -47,6 +49,7 @@ void datapath_destroy(struct datapath *);
 struct flow_table *datapath_flows(struct datapath *);
 
 void datapath_set_uplink(struct datapath *, const struct datapath_uplink *);
+const struct datapath_uplink *datapath_get_uplink(const struct datapath *);
 
 /* Networks come before their interfaces and go after them.  Removing one
  * that still has entries removes those.  So does a change of its id, and
@@ -67,6 +70,10 @@ void datapath_set_interface(struct datapath *, const struct interface *);
 void datapath_remove_interface(struct datapath *, const struct uuid *);
 const struct interface *datapath_find_interface(const struct datapath *,
                                                 const struct uuid *);
+
+/* All of them, in no order: '*at' is zero at first; null at the end. */
+const struct interface *datapath_next_interface(const struct datapath *,
+                                                struct hmap_position *at);
 
 /* By its home address, for packets that the agent sees. */
 const struct interface *datapath_find_home(const struct datapath *,

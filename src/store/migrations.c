@@ -15,12 +15,12 @@ const char *
 migration_state_name(enum migration_state state)
 {
     switch (state) {
-    case MIGRATION_REQUESTED: return "requested";
-    case MIGRATION_RUNNING: return "running";
-    case MIGRATION_COMPLETED: return "completed";
-    case MIGRATION_ROLLED_BACK: return "rolled-back";
-    case MIGRATION_FAILED: return "failed";
-    case MIGRATION_STUCK: return "stuck";
+    case MOVE_REQUESTED: return "requested";
+    case MOVE_RUNNING: return "running";
+    case MOVE_COMPLETED: return "completed";
+    case MOVE_ROLLED_BACK: return "rolled-back";
+    case MOVE_FAILED: return "failed";
+    case MOVE_STUCK: return "stuck";
     }
     OVS_NOT_REACHED();
 }
@@ -29,13 +29,13 @@ bool
 migration_state_is_final(enum migration_state state)
 {
     switch (state) {
-    case MIGRATION_REQUESTED:
-    case MIGRATION_RUNNING:
+    case MOVE_REQUESTED:
+    case MOVE_RUNNING:
         return false;
-    case MIGRATION_COMPLETED:
-    case MIGRATION_ROLLED_BACK:
-    case MIGRATION_FAILED:
-    case MIGRATION_STUCK:
+    case MOVE_COMPLETED:
+    case MOVE_ROLLED_BACK:
+    case MOVE_FAILED:
+    case MOVE_STUCK:
         return true;
     }
     OVS_NOT_REACHED();

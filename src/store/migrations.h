@@ -11,12 +11,12 @@
 #define MIGRATION_STEP_LEN 31
 
 enum migration_state {
-    MIGRATION_REQUESTED,
-    MIGRATION_RUNNING,
-    MIGRATION_COMPLETED,        /* This and the following are final. */
-    MIGRATION_ROLLED_BACK,
-    MIGRATION_FAILED,           /* Refused before it began. */
-    MIGRATION_STUCK,
+    MOVE_REQUESTED,
+    MOVE_RUNNING,
+    MOVE_COMPLETED,        /* This and the following are final. */
+    MOVE_ROLLED_BACK,
+    MOVE_FAILED,           /* Refused before it began. */
+    MOVE_STUCK,
 };
 
 const char *migration_state_name(enum migration_state);

@@ -404,7 +404,7 @@ copy_figures(char **names, const double *values, size_t n,
 static bool
 migration_state_from_name(const char *name, enum migration_state *state)
 {
-    for (enum migration_state s = 0; s <= MIGRATION_STUCK; s++) {
+    for (enum migration_state s = 0; s <= MOVE_STUCK; s++) {
         if (!strcmp(migration_state_name(s), name)) {
             *state = s;
             return true;

@@ -316,7 +316,7 @@ do_progress(struct driver *driver)
         printf("refused %s\n", err.text);
         return;
     }
-    m.state = MIGRATION_RUNNING;
+    m.state = MOVE_RUNNING;
     ovs_strlcpy(m.step, arg(driver, 2), sizeof m.step);
     m.n_phases = m.n_figures = 1;
     m.phases[0] = (struct migration_figure) { "check", 1.5 };

@@ -79,8 +79,9 @@ build_reserve(struct store *store, struct ovsdb_idl_txn *txn OVS_UNUSED,
     }
     struct uuid current = current_migration(row);
     bool advance = uuid_is_zero(&data->migration);
+    uint64_t next = data->counter + (advance ? 1 : VM_MOVE_GENERATIONS);
     if (!advance && uuid_equals(&current, &data->migration)
-        && row->generation == data->counter + 1) {
+        && row->generation == next) {
         return 0;               /* Done before the connection broke. */
     }
     if (!uuid_is_zero(&current)) {
@@ -104,7 +105,7 @@ build_reserve(struct store *store, struct ovsdb_idl_txn *txn OVS_UNUSED,
     if (migration) {
         dbrec_vm_set_migration(row, migration);
     }
-    dbrec_vm_set_generation(row, data->counter + 1);
+    dbrec_vm_set_generation(row, next);
     return 0;
 }
 

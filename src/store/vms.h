@@ -24,13 +24,15 @@ int vms_get(const struct store *, const struct uuid *, struct vm_order *,
 /* UUIDs of the VMs whose host is this one: iterates, '*cookie' is 0 first. */
 bool vms_next_here(const struct store *, size_t *cookie, struct uuid *);
 
-/* Reserves the next generation for 'migration', by compare-and-set: refused
- * unless the VM has no migration and its counter is 'counter'; it becomes
- * counter + 1. */
+/* Reserves generations for 'migration', by compare-and-set: refused unless the
+ * VM has no migration and its counter is 'counter'.  It takes two of them:
+ * counter + 1 for the destination, and counter + 2 with which a rollback
+ * takes back what was said about the first. */
+#define VM_MOVE_GENERATIONS 2
 write_ticket vms_reserve(struct store *, const struct uuid *vm,
                          const struct uuid *migration, uint64_t counter);
 
-/* As vms_reserve(), without a migration: for a start.  */
+/* As vms_reserve(), without a migration, for a start: takes counter + 1. */
 write_ticket vms_advance(struct store *, const struct uuid *vm,
                          uint64_t counter);
 

@@ -1,0 +1,41 @@
+#ifndef ENGINE_PRIVATE_H
+#define ENGINE_PRIVATE_H 1
+
+/* What the parts of the engine share.  Only engine/ includes this. */
+
+#include "openvswitch/hmap.h"
+#include "openvswitch/list.h"
+
+#include "engine/engine.h"
+
+struct tap;
+
+struct engine {
+    struct engine_config c;
+    struct engine_time now;
+    long long now_ms;           /* Monotonic, from 'now'. */
+
+    struct hmap guests;         /* 'struct guest', by VM. */
+    struct hmap outgoing;       /* 'struct outgoing', by migration. */
+    struct hmap incoming;       /* 'struct incoming', by migration. */
+    struct ovs_list answers;    /* 'struct accept_answer'. */
+    struct ovs_list fences;     /* 'struct fence_job'. */
+    struct ovs_list tombstones; /* 'struct tombstone'. */
+
+    struct tap *hold;           /* What switches hold arrives here. */
+    uint64_t fence_sender;      /* See core/frame.h. */
+    bool adopted;               /* Is hypervisor_adopt() done? */
+    bool resumed;               /* Are the journal's migrations known? */
+    unsigned int store_seqno;   /* When guests were last compared. */
+    struct ovs_list notes;
+};
+
+/* Sends what changed in the datapath; returns the switch's ticket. */
+uint64_t engine_sync(struct engine *);
+bool engine_is_acked(const struct engine *, uint64_t ticket);
+
+void engine_note(struct engine *, const char *kind, const char *object,
+                 bool bad, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+#endif /* engine/engine-private.h */

@@ -1,0 +1,542 @@
+#include <config.h>
+
+#include "engine/guests.h"
+
+#include <errno.h>
+
+#include "dp-packet.h"
+#include "openvswitch/poll-loop.h"
+#include "util.h"
+#include "uuid.h"
+
+#include "engine/engine-private.h"
+#include "hypervisor/hypervisor.h"
+#include "hypervisor/tap.h"
+#include "openflow/bridge.h"
+#include "openflow/switch.h"
+#include "store/bindings.h"
+#include "store/claims.h"
+#include "store/networks.h"
+#include "store/store.h"
+#include "store/vms.h"
+
+/* How long a guest may take to switch itself off. */
+#define SHUTDOWN_GRACE_MS 5000
+
+static void guest_run(struct engine *, struct guest *,
+                      const struct vm_order *);
+
+struct guest *
+guest_find(const struct engine *e, const struct uuid *vm)
+{
+    struct guest *g;
+
+    HMAP_FOR_EACH_WITH_HASH (g, node, uuid_hash(vm), &e->guests) {
+        if (uuid_equals(&g->vm.uuid, vm)) {
+            return g;
+        }
+    }
+    return NULL;
+}
+
+struct guest *
+guest_find_interface(const struct engine *e, const struct uuid *interface,
+                     size_t *nic)
+{
+    struct guest *g;
+
+    HMAP_FOR_EACH (g, node, &e->guests) {
+        for (size_t i = 0; i < g->vm.n_nics; i++) {
+            if (uuid_equals(&g->vm.nics[i].interface.uuid, interface)) {
+                *nic = i;
+                return g;
+            }
+        }
+    }
+    return NULL;
+}
+
+struct guest *
+guest_add(struct engine *e, const struct vm *vm, enum guest_role role)
+{
+    struct guest *g = xzalloc(sizeof *g);
+
+    g->vm = *vm;
+    g->role = role;
+    g->told = VM_ABSENT;
+    hmap_insert(&e->guests, &g->node, uuid_hash(&vm->uuid));
+    return g;
+}
+
+/* Presenting: addresses, taps, ports, flows. */
+
+static int
+take_addresses(struct engine *e, struct guest *g, size_t i, struct err *err)
+{
+    struct guest_nic *nic = &g->nics[i];
+
+    ADDR_FOR_EACH_FAMILY (family) {
+        if (addr_is_none(&g->vm.nics[i].interface.home.of[family])
+            || !addr_is_none(&nic->mobile.of[family])) {
+            continue;
+        }
+        int error = claims_take(e->c.store, family, e->now.wall_us / 1000,
+                                &nic->mobile.of[family], err);
+        if (error == ENOENT
+            && claims_n_available(e->c.store, family)) {
+            return EINPROGRESS; /* The agent is claiming more. */
+        } else if (error) {
+            return err_set(err, ENOSPC, "the site's pool of IPv%d addresses "
+                           "is exhausted; add addresses to its pool or "
+                           "remove endpoints", family == ADDR_V4 ? 4 : 6);
+        }
+    }
+    return 0;
+}
+
+static int
+ensure_interface(struct engine *e, const struct interface *interface,
+                 struct err *err)
+{
+    struct network network;
+    int error;
+
+    error = networks_get(e->c.store, &interface->network, &network, err);
+    if (!error) {
+        datapath_set_network(e->c.datapath, &network);
+        datapath_set_interface(e->c.datapath, interface);
+    }
+    return error;
+}
+
+static int
+present_nic(struct engine *e, struct guest *g, size_t i,
+            enum datapath_delivery delivery, struct err *err)
+{
+    const struct interface *interface = &g->vm.nics[i].interface;
+    char tap[HYPERVISOR_TAP_LEN];
+    int error;
+
+    hypervisor_tap_name(&g->vm.uuid, i, tap);
+    error = bridge_add_port(e->c.bridge, tap, &interface->uuid,
+                            interface->mac, err);
+    if (!error) {
+        error = take_addresses(e, g, i, err);
+    }
+    if (!error) {
+        error = ensure_interface(e, interface, err);
+    }
+    if (!error) {
+        struct datapath_here here = {
+            .port = bridge_find_port(e->c.bridge, tap)->number,
+            .mobile = g->nics[i].mobile,
+            .delivery = delivery,
+        };
+
+        datapath_set_here(e->c.datapath, &interface->uuid, &here);
+    }
+    return error;
+}
+
+int
+guest_present(struct engine *e, struct guest *g,
+              enum datapath_delivery delivery, struct err *err)
+{
+    int error = hypervisor_prepare(e->c.hypervisor, &g->vm, err);
+
+    for (size_t i = 0; i < g->vm.n_nics && !error; i++) {
+        error = present_nic(e, g, i, delivery, err);
+    }
+    if (error) {
+        return error;
+    }
+    if (!g->ticket) {
+        g->ticket = engine_sync(e);
+    }
+    if (!engine_is_acked(e, g->ticket)) {
+        return EINPROGRESS;
+    }
+    g->present = true;
+    return 0;
+}
+
+uint64_t
+guest_set_delivery(struct engine *e, struct guest *g,
+                   enum datapath_delivery delivery)
+{
+    for (size_t i = 0; i < g->vm.n_nics; i++) {
+        const struct uuid *uuid = &g->vm.nics[i].interface.uuid;
+        const struct datapath_here *old
+            = datapath_get_here(e->c.datapath, uuid);
+
+        if (old) {
+            struct datapath_here here = *old;
+
+            here.delivery = delivery;
+            datapath_set_here(e->c.datapath, uuid, &here);
+        }
+    }
+    return engine_sync(e);
+}
+
+/* What the store is told. */
+
+write_ticket
+guest_bind(struct engine *e, struct guest *g, bool active)
+{
+    write_ticket ticket = 0;
+
+    for (size_t i = 0; i < g->vm.n_nics; i++) {
+        struct binding binding = {
+            .interface = g->vm.nics[i].interface.uuid,
+            .generation = g->generation,
+            .mobile = g->nics[i].mobile,
+            .active = active,
+        };
+
+        ticket = bindings_put(e->c.store, &binding);
+        if (active) {
+            struct datapath_out out = {
+                .kind = DATAPATH_HERE,
+                .generation = g->generation,
+            };
+
+            datapath_set_out(e->c.datapath, &binding.interface, &out);
+        }
+    }
+    engine_sync(e);
+    g->bound = true;
+    return ticket;
+}
+
+write_ticket
+guest_tell(struct engine *e, struct guest *g, enum vm_state state,
+           const char *reason)
+{
+    struct instance instance = {
+        .vm = g->vm.uuid,
+        .generation = g->generation,
+        .state = state,
+        .since = e->now.wall_us / 1000,
+    };
+
+    g->told = state;
+    ovs_strlcpy(instance.reason, reason, sizeof instance.reason);
+    return instances_put(e->c.store, &instance);
+}
+
+void
+guest_inject(struct engine *e OVS_UNUSED, struct guest *g, size_t i,
+             const struct dp_packet *packet)
+{
+    struct guest_nic *nic = &g->nics[i];
+
+    if (!nic->injector) {
+        char tap[HYPERVISOR_TAP_LEN];
+
+        hypervisor_tap_name(&g->vm.uuid, i, tap);
+        if (injector_open(tap, &nic->injector, NULL)) {
+            return;             /* No tap, no guest. */
+        }
+    }
+    injector_send(nic->injector, packet);
+}
+
+/* Ending. */
+
+int
+guest_dismantle(struct engine *e, struct guest *g, struct err *err)
+{
+    bool gone = true;
+
+    for (size_t i = 0; i < g->vm.n_nics; i++) {
+        char tap[HYPERVISOR_TAP_LEN];
+
+        injector_close(g->nics[i].injector);
+        g->nics[i].injector = NULL;
+        hypervisor_tap_name(&g->vm.uuid, i, tap);
+        if (bridge_find_port(e->c.bridge, tap)) {
+            bridge_remove_port(e->c.bridge, tap);
+            gone = false;
+        }
+    }
+    int error = hypervisor_destroy(e->c.hypervisor, &g->vm.uuid, err);
+    return error ? error : gone ? 0 : EINPROGRESS;
+}
+
+void
+guest_remove(struct engine *e, struct guest *g, bool keep_here)
+{
+    for (size_t i = 0; i < g->vm.n_nics; i++) {
+        const struct uuid *uuid = &g->vm.nics[i].interface.uuid;
+
+        if (!keep_here) {
+            datapath_set_here(e->c.datapath, uuid, NULL);
+        }
+        if (g->bound) {
+            bindings_delete(e->c.store, uuid, &g->generation);
+        }
+        if (!addr_pair_is_none(&g->nics[i].mobile)) {
+            claims_rest(e->c.store, &g->nics[i].mobile,
+                        e->now.wall_us / 1000);
+        }
+        injector_close(g->nics[i].injector);
+    }
+    if (g->told != VM_ABSENT) {
+        instances_delete(e->c.store, &g->vm.uuid, &g->generation);
+    }
+    engine_sync(e);
+    hmap_remove(&e->guests, &g->node);
+    free(g);
+}
+
+/* Own guests: what the store wants. */
+
+/* Finds in the store what an earlier agent had given to the guest. */
+static void
+recall(struct engine *e, struct guest *g)
+{
+    for (size_t i = 0; i < g->vm.n_nics; i++) {
+        struct binding b;
+
+        if (bindings_find_newest(e->c.store, &g->vm.nics[i].interface.uuid,
+                                 true, &b)
+            && uuid_equals(&b.generation.host, &e->c.host)) {
+            g->generation = b.generation;
+            g->nics[i].mobile = b.mobile;
+            g->bound = true;
+        }
+    }
+    if (g->bound) {
+        g->told = VM_RUNNING;
+    }
+}
+
+/* Takes the next generation for a VM that starts. */
+static int
+advance(struct engine *e, struct guest *g, const struct vm_order *order)
+{
+    struct err err = ERR_INIT;
+
+    if (g->generation.counter) {
+        return 0;
+    }
+    if (!g->advance) {
+        g->advance = vms_advance(e->c.store, &g->vm.uuid, order->counter);
+        g->advance_counter = order->counter + 1;
+        return EINPROGRESS;
+    }
+    switch (write_result(e->c.store, g->advance, &err)) {
+    case WRITE_PENDING:
+        return EINPROGRESS;
+    case WRITE_DONE:
+        g->generation = (struct generation) {
+            .epoch = store_epoch(e->c.store),
+            .counter = g->advance_counter,
+            .host = e->c.host,
+        };
+        return 0;
+    case WRITE_REFUSED:
+    case WRITE_LOST:
+        g->advance = 0;         /* With what the store says by then. */
+        return EINPROGRESS;
+    }
+    OVS_NOT_REACHED();
+}
+
+static void
+fail(struct engine *e, struct guest *g, const struct err *err)
+{
+    g->ended = true;
+    engine_note(e, "vm", g->vm.name, true, "cannot start \"%s\" on %s: %s",
+                g->vm.name, e->c.name, err->text);
+    if (g->generation.counter) {
+        guest_tell(e, g, VM_FAILED, err->text);
+    }
+}
+
+static void
+start(struct engine *e, struct guest *g, const struct vm_order *order)
+{
+    struct err err = ERR_INIT;
+    unsigned int seqno = bridge_seqno(e->c.bridge);
+
+    if (g->told == VM_RUNNING && g->present && g->bridge_seqno == seqno) {
+        return;
+    }
+
+    int error = advance(e, g, order);
+
+    if (!error) {
+        if (g->told == VM_ABSENT) {
+            guest_tell(e, g, VM_STARTING, "");
+        }
+        error = guest_present(e, g, DATAPATH_DIRECT, &err);
+    }
+    if (!error && !g->bound) {
+        guest_bind(e, g, true);
+    }
+    if (!error) {
+        error = hypervisor_boot(e->c.hypervisor, &g->vm, &err);
+    }
+    if (!error) {
+        g->bridge_seqno = seqno;
+    }
+    if (!error && g->told != VM_RUNNING) {
+        guest_tell(e, g, VM_RUNNING, "");
+        engine_note(e, "vm", g->vm.name, false, "\"%s\" runs on %s",
+                    g->vm.name, e->c.name);
+    } else if (error && error != EINPROGRESS) {
+        fail(e, g, &err);
+    }
+}
+
+static void
+stop(struct engine *e, struct guest *g)
+{
+    struct err err = ERR_INIT;
+    int error = hypervisor_stop(e->c.hypervisor, &g->vm.uuid,
+                                SHUTDOWN_GRACE_MS, &err);
+
+    g->stopping = true;
+    if (!error) {
+        error = guest_dismantle(e, g, &err);
+    }
+    if (!error) {
+        engine_note(e, "vm", g->vm.name, false, "\"%s\" is stopped",
+                    g->vm.name);
+        guest_remove(e, g, false);
+    } else if (error != EINPROGRESS) {
+        engine_note(e, "vm", g->vm.name, true, "cannot stop \"%s\" on %s: %s",
+                    g->vm.name, e->c.name, err.text);
+    }
+}
+
+/* Does the store say that it runs elsewhere, as of a newer generation? */
+static bool
+is_superseded(struct engine *e, const struct guest *g)
+{
+    struct binding b;
+
+    return (g->vm.n_nics && g->generation.counter
+            && bindings_find_newest(e->c.store,
+                                    &g->vm.nics[0].interface.uuid, true, &b)
+            && !uuid_equals(&b.generation.host, &e->c.host)
+            && generation_compare(&b.generation, &g->generation) > 0);
+}
+
+static void
+guest_run(struct engine *e, struct guest *g, const struct vm_order *order)
+{
+    if (g->role != GUEST_OWN) {
+        return;                 /* A migration has it. */
+    }
+    if (!order || !order->power || g->stopping || is_superseded(e, g)) {
+        stop(e, g);
+    } else if (!g->ended) {
+        start(e, g, order);
+    }
+}
+
+/* What was found running and is none of a migration's. */
+static void
+adopt(struct engine *e)
+{
+    struct hypervisor_info *infos;
+    size_t n = hypervisor_list(e->c.hypervisor, &infos);
+
+    for (size_t i = 0; i < n; i++) {
+        struct vm_order order;
+
+        if (infos[i].state != VM_RUNNING
+            || guest_find(e, &infos[i].vm)
+            || vms_get(e->c.store, &infos[i].vm, &order, NULL)
+            || !uuid_equals(&order.host, &e->c.host)) {
+            continue;
+        }
+        struct guest *g = guest_add(e, &order.vm, GUEST_OWN);
+        recall(e, g);
+        engine_note(e, "vm", g->vm.name, false, "found \"%s\" running on %s",
+                    g->vm.name, e->c.name);
+    }
+    free(infos);
+}
+
+void
+guests_run(struct engine *e)
+{
+    if (!e->adopted || !store_is_ready(e->c.store)) {
+        return;
+    }
+    if (!e->resumed) {
+        adopt(e);
+        e->resumed = true;
+    }
+
+    size_t cookie = 0;
+    struct uuid uuid;
+    while (vms_next_here(e->c.store, &cookie, &uuid)) {
+        struct vm_order order;
+
+        if (!guest_find(e, &uuid)
+            && !vms_get(e->c.store, &uuid, &order, NULL)
+            && order.power && uuid_is_zero(&order.migration)) {
+            guest_add(e, &order.vm, GUEST_OWN);
+        }
+    }
+
+    struct guest *g;
+    HMAP_FOR_EACH_SAFE (g, node, &e->guests) {
+        struct vm_order order;
+        int error = vms_get(e->c.store, &g->vm.uuid, &order, NULL);
+
+        if (!error || error == ENOENT) {
+            guest_run(e, g, error ? NULL : &order);
+        }
+    }
+}
+
+void
+guests_handle_event(struct engine *e, const struct hypervisor_event *event)
+{
+    struct guest *g = guest_find(e, &event->vm);
+
+    if (!g || g->role != GUEST_OWN || g->stopping
+        || event->kind != HYPERVISOR_EXITED) {
+        return;
+    }
+    g->ended = true;
+    engine_note(e, "vm", g->vm.name, true, "\"%s\" ended on %s: %s",
+                g->vm.name, e->c.name, event->text);
+    guest_tell(e, g, VM_FAILED, event->text);
+}
+
+bool
+guests_are_complete(const struct engine *e)
+{
+    const struct guest *g;
+
+    if (!e->resumed) {
+        return false;
+    }
+    HMAP_FOR_EACH (g, node, &e->guests) {
+        if (g->bound && !g->present && !g->ended) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void
+guests_destroy(struct engine *e)
+{
+    struct guest *g;
+
+    HMAP_FOR_EACH_SAFE (g, node, &e->guests) {
+        for (size_t i = 0; i < g->vm.n_nics; i++) {
+            injector_close(g->nics[i].injector);
+        }
+        hmap_remove(&e->guests, &g->node);
+        free(g);
+    }
+}

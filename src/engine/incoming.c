@@ -1,0 +1,584 @@
+#include <config.h>
+
+#include "engine/incoming.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#include "dp-packet.h"
+#include "openvswitch/poll-loop.h"
+#include "util.h"
+#include "uuid.h"
+
+#include "core/frame.h"
+#include "core/hold.h"
+#include "engine/engine-private.h"
+#include "engine/guests.h"
+#include "hypervisor/hypervisor.h"
+#include "openflow/switch.h"
+#include "peer/channel.h"
+#include "peer/message.h"
+#include "store/bindings.h"
+#include "store/networks.h"
+#include "store/store.h"
+#include "store/vms.h"
+
+/* A source that has said nothing for so long before its grant, and has no
+ * connection, has given up. */
+#define SILENCE_MS 60000
+
+/* After this, the switch's own answer to a router's question for a new
+ * address is as good as certain. */
+#define ROUTER_WARM_TIMES 3
+
+/* A fence that does not come is given up this long after the measured delay
+ * of its path. */
+#define FENCE_GRACE_MS 50
+
+enum incoming_state {
+    INCOMING_PREPARING,
+    INCOMING_LISTENING,
+    INCOMING_LOADING,
+    INCOMING_SETTLING,
+    INCOMING_MOVED,
+    INCOMING_ABORTING,
+};
+
+struct incoming {
+    struct hmap_node node;
+    struct uuid migration, source;
+    struct generation generation;
+    enum incoming_state state;
+    struct guest *guest;
+    struct hold *hold;
+    long long heard;            /* From the source; monotonic ms. */
+    long long resumed_us;       /* Wall clock, from QEMU. */
+    bool running_told;
+    write_ticket bound;         /* Bindings and instance. */
+    uint64_t direct;            /* The switch delivers by itself. */
+    bool settled_told;
+    bool tell_aborted;
+};
+
+static void incoming_abort(struct engine *, struct incoming *, bool tell);
+
+static struct incoming *
+find(const struct engine *e, const struct uuid *migration)
+{
+    struct incoming *in;
+
+    HMAP_FOR_EACH_WITH_HASH (in, node, uuid_hash(migration), &e->incoming) {
+        if (uuid_equals(&in->migration, migration)) {
+            return in;
+        }
+    }
+    return NULL;
+}
+
+static struct incoming *
+find_for(struct engine *e, const struct message *m)
+{
+    struct uuid migration = message_get_uuid(m->body, "migration");
+    struct incoming *in = find(e, &migration);
+
+    if (in && uuid_equals(&in->source, &m->from)) {
+        in->heard = e->now_ms;
+        return in;
+    }
+    return NULL;
+}
+
+static void
+incoming_free(struct engine *e, struct incoming *in)
+{
+    hmap_remove(&e->incoming, &in->node);
+    hold_destroy(in->hold);
+    free(in);
+}
+
+/* Preparing. */
+
+static void
+decline(struct engine *e, const struct uuid *source,
+        const struct uuid *migration, const struct err *err)
+{
+    struct message *m = message_create(MESSAGE_DECLINED, migration);
+
+    json_object_put(m->body, "code", json_integer_create(err->code));
+    json_object_put_string(m->body, "text", err->text);
+    channel_send(e->c.channel, source, m);
+}
+
+static uint64_t
+memory_in_use(const struct engine *e)
+{
+    const struct guest *g;
+    uint64_t kib = 0;
+
+    HMAP_FOR_EACH (g, node, &e->guests) {
+        kib += g->vm.memory_kib;
+    }
+    return kib / 1024;
+}
+
+/* Can the VM come here at all? */
+static int
+check(const struct engine *e, const struct vm *vm, struct err *err)
+{
+    uint64_t used = memory_in_use(e);
+
+    if (guest_find(e, &vm->uuid)) {
+        return err_set(err, EEXIST, "\"%s\" is on %s already", vm->name,
+                       e->c.name);
+    }
+    if (used + vm->memory_kib / 1024 > e->c.memory_mib) {
+        return err_set(err, ENOMEM, "%s has %"PRIu64" MiB for VMs, %"PRIu64
+                       " of them in use: \"%s\" with %"PRIu64" MiB does not "
+                       "fit", e->c.name, e->c.memory_mib, used, vm->name,
+                       vm->memory_kib / 1024);
+    }
+    return 0;
+}
+
+void
+incoming_handle_prepare(struct engine *e, const struct message *m)
+{
+    struct uuid migration = message_get_uuid(m->body, "migration");
+    struct err err = ERR_INIT;
+    struct vm vm;
+    int error;
+
+    if (find(e, &migration)) {
+        return;                 /* Asked again; the answer will come. */
+    }
+    error = message_to_vm(message_get_object(m->body, "vm"), &vm, &err);
+    if (!error) {
+        error = check(e, &vm, &err);
+    }
+    if (error) {
+        decline(e, &m->from, &migration, &err);
+        return;
+    }
+
+    struct incoming *in = xzalloc(sizeof *in);
+    in->migration = migration;
+    in->source = m->from;
+    in->generation = message_get_generation(m->body);
+    in->state = INCOMING_PREPARING;
+    in->heard = e->now_ms;
+    in->hold = hold_create();
+    in->guest = guest_add(e, &vm, GUEST_INCOMING);
+    in->guest->generation = in->generation;
+    hmap_insert(&e->incoming, &in->node, uuid_hash(&migration));
+    for (size_t i = 0; i < vm.n_nics; i++) {
+        store_watch_network(e->c.store, &vm.nics[i].interface.network);
+    }
+}
+
+/* Lets the site's router learn the new addresses before they are needed. */
+static void
+warm_router(struct engine *e, const struct guest *g)
+{
+    const struct datapath_uplink *uplink
+        = datapath_get_uplink(e->c.datapath);
+
+    for (size_t i = 0; i < g->vm.n_nics; i++) {
+        ADDR_FOR_EACH_FAMILY (family) {
+            const struct in6_addr *mobile = &g->nics[i].mobile.of[family];
+            const struct in6_addr *router = &uplink->router_ip.of[family];
+            uint8_t buf[FRAME_BUILT_MAX];
+
+            if (addr_is_none(mobile) || addr_is_none(router)) {
+                continue;
+            }
+            size_t n = frame_build_neighbor_request(buf, uplink->mac, mobile,
+                                                    router);
+            for (int k = 0; k < ROUTER_WARM_TIMES; k++) {
+                of_switch_packet_out(e->c.of_switch, buf, n, OFPP_CONTROLLER,
+                                     uplink->wan);
+            }
+        }
+    }
+}
+
+static void
+send_prepared(struct engine *e, struct incoming *in, const char *uri)
+{
+    struct message *m = message_create(MESSAGE_PREPARED, &in->migration);
+    struct json *list;
+
+    json_object_put_string(m->body, "uri", uri);
+    list = message_put_list(m->body, "interfaces");
+    for (size_t i = 0; i < in->guest->vm.n_nics; i++) {
+        struct json *o = json_object_create();
+
+        message_put_uuid(o, "interface",
+                         &in->guest->vm.nics[i].interface.uuid);
+        message_put_addrs(o, "mobile", &in->guest->nics[i].mobile);
+        json_array_add(list, o);
+    }
+    channel_send(e->c.channel, &in->source, m);
+}
+
+static void
+prepare(struct engine *e, struct incoming *in)
+{
+    struct err err = ERR_INIT;
+    char *uri = NULL;
+    int error = guest_present(e, in->guest, DATAPATH_HOLD, &err);
+
+    if (!error) {
+        error = hypervisor_listen(e->c.hypervisor, &in->guest->vm, &uri,
+                                  &err);
+    }
+    if (error == EINPROGRESS) {
+        return;
+    } else if (error) {
+        decline(e, &in->source, &in->migration, &err);
+        incoming_abort(e, in, false);
+        return;
+    }
+
+    warm_router(e, in->guest);
+    guest_bind(e, in->guest, false);
+    guest_tell(e, in->guest, VM_LISTENING, "");
+    send_prepared(e, in, uri);
+    free(uri);
+    in->state = INCOMING_LISTENING;
+}
+
+void
+incoming_handle_expect(struct engine *e, const struct message *m)
+{
+    struct incoming *in = find_for(e, m);
+    const struct json_array *list = message_get_list(m->body, "fences");
+
+    for (size_t i = 0; in && i < list->n; i++) {
+        struct uuid from = message_get_uuid(list->elems[i], "from");
+        struct uuid to = message_get_uuid(list->elems[i], "to");
+        size_t nic;
+
+        if (guest_find_interface(e, &to, &nic) == in->guest) {
+            hold_expect(in->hold, &from, nic,
+                        message_get_integer(list->elems[i], "delay_ms")
+                        + FENCE_GRACE_MS);
+        }
+    }
+}
+
+/* Frames. */
+
+void
+incoming_relayed(struct engine *e, const struct relayed *r)
+{
+    struct incoming *in = find(e, &r->migration);
+    struct frame_fence fence;
+
+    if (!in || !uuid_equals(&in->source, &r->from)
+        || r->nic >= in->guest->vm.n_nics
+        || in->state == INCOMING_ABORTING) {
+        return;
+    }
+    if (frame_parse_fence(r->data, r->len, &fence)) {
+        if (uuid_equals(&fence.migration, &in->migration)) {
+            hold_put_fence(in->hold, &fence.from, r->nic);
+        }
+    } else {
+        hold_put_relayed(in->hold, r->nic,
+                         dp_packet_clone_data(r->data, r->len));
+    }
+}
+
+bool
+incoming_held(struct engine *e, const struct uuid *interface,
+              const struct uuid *from, struct dp_packet *packet)
+{
+    struct incoming *in;
+
+    HMAP_FOR_EACH (in, node, &e->incoming) {
+        size_t nic;
+
+        if (guest_find_interface(e, interface, &nic) == in->guest) {
+            hold_put_direct(in->hold, from, nic, packet);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+inject_all(struct engine *e, struct incoming *in)
+{
+    struct dp_packet *packet;
+    size_t nic;
+
+    while ((packet = hold_next(in->hold, e->now_ms, &nic))) {
+        guest_inject(e, in->guest, nic, packet);
+        dp_packet_delete(packet);
+    }
+}
+
+/* The grant, and after it. */
+
+void
+incoming_handle_grant(struct engine *e, const struct message *m)
+{
+    struct incoming *in = find_for(e, m);
+    struct generation generation = message_get_generation(m->body);
+
+    if (!in || in->state == INCOMING_ABORTING
+        || in->state == INCOMING_PREPARING
+        || generation_compare(&generation, &in->generation)) {
+        struct uuid migration = message_get_uuid(m->body, "migration");
+        struct message *refused = message_create(MESSAGE_REFUSED,
+                                                 &migration);
+
+        json_object_put_string(refused->body, "text",
+                               "the destination does not expect it");
+        channel_send(e->c.channel, &m->from, refused);
+    } else if (in->state == INCOMING_LISTENING) {
+        in->state = INCOMING_LOADING;
+    } else {
+        in->running_told = false;       /* It did not hear us. */
+        in->settled_told = false;
+    }
+}
+
+static void
+load(struct engine *e, struct incoming *in)
+{
+    struct err err = ERR_INIT;
+    int error = hypervisor_grant(e->c.hypervisor, &in->guest->vm.uuid, &err);
+
+    if (error == EINPROGRESS) {
+        return;
+    } else if (error) {
+        struct message *m = message_create(MESSAGE_REFUSED, &in->migration);
+
+        json_object_put_string(m->body, "text", err.text);
+        channel_send(e->c.channel, &in->source, m);
+        incoming_abort(e, in, false);
+        return;
+    }
+
+    hold_open(in->hold, e->now_ms);
+    inject_all(e, in);
+    in->bound = guest_bind(e, in->guest, true);
+    in->bound = guest_tell(e, in->guest, VM_RUNNING, "");
+    in->state = INCOMING_SETTLING;
+}
+
+void
+incoming_handle_event(struct engine *e, const struct hypervisor_event *event)
+{
+    struct incoming *in;
+
+    HMAP_FOR_EACH (in, node, &e->incoming) {
+        if (!uuid_equals(&in->guest->vm.uuid, &event->vm)) {
+            continue;
+        }
+        if (event->kind == HYPERVISOR_RESUMED) {
+            in->resumed_us = event->timestamp_us;
+        } else if (event->kind == HYPERVISOR_EXITED
+                   && in->state == INCOMING_LISTENING) {
+            struct err err;
+
+            err_set(&err, EIO, "QEMU ended on %s: %s", e->c.name,
+                    event->text);
+            decline(e, &in->source, &in->migration, &err);
+            incoming_abort(e, in, false);
+            return;
+        }
+    }
+}
+
+static void
+tell_running(struct engine *e, struct incoming *in)
+{
+    if (in->running_told || !in->resumed_us) {
+        return;
+    }
+    struct message *m = message_create(MESSAGE_RUNNING, &in->migration);
+
+    json_object_put(m->body, "resumed_us",
+                    json_integer_create(in->resumed_us));
+    in->running_told = !channel_send(e->c.channel, &in->source, m);
+}
+
+static bool
+is_recorded(struct engine *e, const struct incoming *in)
+{
+    enum write_result r = write_result(e->c.store, in->bound, NULL);
+
+    return r == WRITE_DONE || r == WRITE_LOST;
+}
+
+/* When the hold passes everything at once, the switch may deliver by itself.
+ * Frames that it still holds while it changes over are injected as before. */
+static void
+settle(struct engine *e, struct incoming *in)
+{
+    if (!in->direct && hold_is_settled(in->hold)) {
+        in->direct = guest_set_delivery(e, in->guest, DATAPATH_DIRECT);
+    }
+    if (!in->direct || !engine_is_acked(e, in->direct)
+        || in->settled_told || !is_recorded(e, in)) {
+        return;
+    }
+
+    const struct hold_counters *c = hold_counters(in->hold);
+    struct message *m = message_create(MESSAGE_SETTLED, &in->migration);
+    json_object_put(m->body, "relayed", json_integer_create(c->relayed));
+    json_object_put(m->body, "held", json_integer_create(c->held));
+    json_object_put(m->body, "fences", json_integer_create(c->fences));
+    json_object_put(m->body, "missed", json_integer_create(c->missed));
+    in->settled_told = !channel_send(e->c.channel, &in->source, m);
+    if (in->settled_told) {
+        in->state = INCOMING_MOVED;
+    }
+}
+
+/* Once the store says that the VM is ours, it is a guest like any other. */
+static void
+finish(struct engine *e, struct incoming *in)
+{
+    struct vm_order order;
+
+    if (!in->settled_told) {
+        in->state = INCOMING_SETTLING;
+    } else if (!vms_get(e->c.store, &in->guest->vm.uuid, &order, NULL)
+               && uuid_equals(&order.host, &e->c.host)) {
+        in->guest->role = GUEST_OWN;
+        incoming_free(e, in);
+    }
+}
+
+/* Giving up. */
+
+void
+incoming_handle_abort(struct engine *e, const struct message *m)
+{
+    struct incoming *in = find_for(e, m);
+
+    if (!in) {
+        struct uuid migration = message_get_uuid(m->body, "migration");
+
+        channel_send(e->c.channel, &m->from,
+                     message_create(MESSAGE_ABORTED, &migration));
+    } else if (in->state <= INCOMING_LISTENING) {
+        incoming_abort(e, in, true);
+    } else if (in->state == INCOMING_ABORTING) {
+        in->tell_aborted = true;
+    }
+    /* After a grant nobody may abort: there is no answer. */
+}
+
+/* What came here directly goes back to the source. */
+static void
+return_frames(struct engine *e, struct incoming *in)
+{
+    struct dp_packet *packet;
+    size_t nic;
+
+    while ((packet = hold_take_back(in->hold, &nic))) {
+        channel_send_frame(e->c.channel, &in->source, RELAY_RETURNED,
+                           &in->migration, nic, dp_packet_data(packet),
+                           dp_packet_size(packet));
+        dp_packet_delete(packet);
+    }
+}
+
+static void
+incoming_abort(struct engine *e, struct incoming *in, bool tell)
+{
+    in->state = INCOMING_ABORTING;
+    in->tell_aborted = tell;
+    return_frames(e, in);
+}
+
+static void
+run_abort(struct engine *e, struct incoming *in)
+{
+    return_frames(e, in);
+
+    int error = guest_dismantle(e, in->guest, NULL);
+    if (error == EINPROGRESS) {
+        return;
+    }
+    if (in->tell_aborted) {
+        channel_send(e->c.channel, &in->source,
+                     message_create(MESSAGE_ABORTED, &in->migration));
+    }
+    guest_remove(e, in->guest, false);
+    incoming_free(e, in);
+}
+
+static void
+incoming_run_one(struct engine *e, struct incoming *in)
+{
+    switch (in->state) {
+    case INCOMING_PREPARING:
+        prepare(e, in);
+        break;
+    case INCOMING_LISTENING:
+        if (channel_epoch(e->c.channel, &in->source)) {
+            in->heard = e->now_ms;
+        } else if (e->now_ms - in->heard > SILENCE_MS) {
+            incoming_abort(e, in, false);
+        }
+        break;
+    case INCOMING_LOADING:
+        load(e, in);
+        break;
+    case INCOMING_SETTLING:
+        inject_all(e, in);
+        tell_running(e, in);
+        settle(e, in);
+        break;
+    case INCOMING_MOVED:
+        inject_all(e, in);
+        tell_running(e, in);
+        finish(e, in);
+        break;
+    case INCOMING_ABORTING:
+        run_abort(e, in);
+        break;
+    }
+}
+
+void
+incoming_run(struct engine *e)
+{
+    struct incoming *in;
+
+    HMAP_FOR_EACH_SAFE (in, node, &e->incoming) {
+        incoming_run_one(e, in);
+    }
+}
+
+void
+incoming_wait(struct engine *e)
+{
+    struct incoming *in;
+
+    HMAP_FOR_EACH (in, node, &e->incoming) {
+        long long deadline = hold_deadline(in->hold);
+
+        if (deadline != LLONG_MAX) {
+            poll_timer_wait_until(deadline);
+        }
+        if (in->state == INCOMING_LISTENING) {
+            poll_timer_wait_until(in->heard + SILENCE_MS);
+        }
+    }
+}
+
+void
+incoming_destroy(struct engine *e)
+{
+    struct incoming *in;
+
+    HMAP_FOR_EACH_SAFE (in, node, &e->incoming) {
+        incoming_free(e, in);
+    }
+}

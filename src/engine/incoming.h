@@ -1,0 +1,55 @@
+#ifndef ENGINE_INCOMING_H
+#define ENGINE_INCOMING_H 1
+
+/* The destination of a migration.
+ *
+ *      PREPARE
+ *         |   the guest gets ports, addresses, a listening QEMU; its packets
+ *         v   are held
+ *     PREPARING --failed--> DECLINED, nothing is left
+ *         |
+ *         v   PREPARED
+ *     LISTENING --ABORT, or the source is silent--> ABORTING --> (none)
+ *         |
+ *         v   GRANT
+ *      LOADING --load failed--> REFUSED, ABORTING
+ *         |
+ *         v   RUNNING: the guest runs
+ *     SETTLING    frames in order; bindings into the store; then direct
+ *         |
+ *         v   SETTLED
+ *       MOVED     until the store says that the VM is ours
+ *
+ * The guest never runs before the grant.  Before it, forgetting everything is
+ * always safe, because a source whose grant finds nobody is answered REFUSED
+ * and takes the guest back. */
+
+#include <stddef.h>
+
+#include "openvswitch/uuid.h"
+
+struct dp_packet;
+struct engine;
+struct hypervisor_event;
+struct message;
+struct relayed;
+
+void incoming_handle_prepare(struct engine *, const struct message *);
+void incoming_handle_expect(struct engine *, const struct message *);
+void incoming_handle_grant(struct engine *, const struct message *);
+void incoming_handle_abort(struct engine *, const struct message *);
+void incoming_handle_event(struct engine *, const struct hypervisor_event *);
+
+/* A frame that the source captured, with RELAY_CAPTURED. */
+void incoming_relayed(struct engine *, const struct relayed *);
+
+/* A frame for 'interface' that our switch held; takes 'packet' and returns
+ * true if a migration brings that interface. */
+bool incoming_held(struct engine *, const struct uuid *interface,
+                   const struct uuid *from, struct dp_packet *packet);
+
+void incoming_run(struct engine *);
+void incoming_wait(struct engine *);
+void incoming_destroy(struct engine *);
+
+#endif /* engine/incoming.h */

@@ -1,0 +1,197 @@
+#include <config.h>
+
+#include "engine/journal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "openvswitch/json.h"
+#include "openvswitch/shash.h"
+#include "util.h"
+#include "uuid.h"
+
+#include "peer/message.h"
+
+#define MAX_FILE (256 * 1024)
+
+int
+journal_init(const char *dir, struct err *err)
+{
+    if (mkdir(dir, 0700) && errno != EEXIST) {
+        int error = errno;
+
+        return err_set(err, error, "cannot make %s: %s", dir,
+                       ovs_strerror(error));
+    }
+    return 0;
+}
+
+static char *
+file_name(const char *dir, const struct uuid *migration, const char *suffix)
+{
+    return xasprintf("%s/"UUID_FMT"%s", dir, UUID_ARGS(migration), suffix);
+}
+
+static char *
+entry_to_string(const struct journal_entry *entry)
+{
+    struct json *o = json_object_create();
+
+    message_put_uuid(o, "migration", &entry->migration);
+    message_put_uuid(o, "source", &entry->source);
+    message_put_uuid(o, "destination", &entry->destination);
+    message_put_generation(o, &entry->generation);
+    json_object_put(o, "vm", message_from_vm(&entry->vm));
+    json_object_put(o, "mode", json_integer_create(entry->mark.mode));
+    json_object_put(o, "at", json_integer_create(entry->mark.at));
+    json_object_put_string(o, "cause", entry->cause);
+
+    char *s = json_to_string(o, 0);
+    json_destroy(o);
+    return s;
+}
+
+int
+journal_save(const char *dir, const struct journal_entry *entry,
+             struct err *err)
+{
+    char *name = file_name(dir, &entry->migration, "");
+    char *temp = file_name(dir, &entry->migration, ".new");
+    char *text = entry_to_string(entry);
+    size_t n = strlen(text);
+    int error = 0;
+
+    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        error = errno;
+    } else {
+        if (write(fd, text, n) != n) {
+            error = errno ? errno : ENOSPC;
+        }
+        close(fd);
+        if (!error && rename(temp, name)) {
+            error = errno;
+        }
+    }
+    if (error) {
+        err_set(err, error, "cannot write %s: %s", temp,
+                ovs_strerror(error));
+        unlink(temp);
+    }
+    free(text);
+    free(temp);
+    free(name);
+    return error;
+}
+
+void
+journal_remove(const char *dir, const struct uuid *migration)
+{
+    char *name = file_name(dir, migration, "");
+
+    unlink(name);
+    free(name);
+}
+
+static bool
+get_uuid(const struct json *o, const char *key, struct uuid *uuid)
+{
+    const struct json *value = shash_find_data(o->object, key);
+
+    return (value && value->type == JSON_STRING
+            && uuid_from_string(uuid, json_string(value)));
+}
+
+static bool
+get_number(const struct json *o, const char *key, long long max,
+           long long *number)
+{
+    const struct json *value = shash_find_data(o->object, key);
+
+    if (!value || value->type != JSON_INTEGER || json_integer(value) < 0
+        || json_integer(value) > max) {
+        return false;
+    }
+    *number = json_integer(value);
+    return true;
+}
+
+static bool
+entry_from_json(const struct json *o, struct journal_entry *entry)
+{
+    const struct json *vm, *cause;
+    long long mode, at, epoch, counter;
+
+    if (o->type != JSON_OBJECT
+        || !get_uuid(o, "migration", &entry->migration)
+        || !get_uuid(o, "source", &entry->source)
+        || !get_uuid(o, "destination", &entry->destination)
+        || !get_uuid(o, "host", &entry->generation.host)
+        || !get_number(o, "epoch", UINT32_MAX, &epoch)
+        || !get_number(o, "counter", LLONG_MAX, &counter)
+        || !get_number(o, "mode", STEP_STUCK, &mode)
+        || !get_number(o, "at", 100, &at)) {
+        return false;
+    }
+    vm = shash_find_data(o->object, "vm");
+    if (!vm || vm->type != JSON_OBJECT
+        || message_to_vm(vm, &entry->vm, NULL)) {
+        return false;
+    }
+    entry->generation.epoch = epoch;
+    entry->generation.counter = counter;
+    entry->mark = (struct step_mark) { mode, at };
+    cause = shash_find_data(o->object, "cause");
+    if (cause && cause->type == JSON_STRING) {
+        ovs_strlcpy(entry->cause, json_string(cause), sizeof entry->cause);
+    }
+    return true;
+}
+
+static struct json *
+read_file(const char *name)
+{
+    struct stat s;
+
+    if (stat(name, &s) || !S_ISREG(s.st_mode) || s.st_size > MAX_FILE) {
+        return NULL;
+    }
+    return json_from_file(name);
+}
+
+size_t
+journal_load(const char *dir, struct ovs_list *entries)
+{
+    DIR *stream = opendir(dir);
+    struct dirent *d;
+    size_t n_bad = 0;
+
+    while (stream && (d = readdir(stream))) {
+        struct uuid uuid;
+
+        if (!uuid_from_string(&uuid, d->d_name)) {
+            continue;           /* ".", "..", a ".new" that was never done. */
+        }
+
+        char *name = xasprintf("%s/%s", dir, d->d_name);
+        struct json *json = read_file(name);
+        struct journal_entry *entry = xzalloc(sizeof *entry);
+        if (json && entry_from_json(json, entry)) {
+            ovs_list_push_back(entries, &entry->node);
+        } else {
+            free(entry);
+            n_bad++;
+        }
+        json_destroy(json);
+        free(name);
+    }
+    if (stream) {
+        closedir(stream);
+    }
+    return n_bad;
+}

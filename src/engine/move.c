@@ -1,0 +1,529 @@
+#include <config.h>
+
+#include "engine/move.h"
+
+#include <errno.h>
+
+#include "dp-packet.h"
+#include "openvswitch/poll-loop.h"
+#include "util.h"
+#include "uuid.h"
+
+#include "core/frame.h"
+#include "engine/engine-private.h"
+#include "engine/outgoing-private.h"
+#include "hypervisor/capture.h"
+#include "mobility/datapath.h"
+#include "mobility/pipeline.h"
+#include "openflow/switch.h"
+#include "peer/channel.h"
+#include "store/bindings.h"
+#include "store/vms.h"
+
+/* Correspondents are those heard within so many seconds. */
+#define CORRESPONDENT_S 60
+
+/* Without an answer to a grant for so long, nobody knows. */
+#define GRANT_MS 30000
+
+/* The delay of a host with which we never spoke. */
+#define UNKNOWN_RTT_MS 300
+
+struct kept_frame {
+    struct ovs_list node;
+    size_t nic;
+    struct dp_packet *packet;
+};
+
+/* Correspondents. */
+
+static size_t
+add_peer(struct outgoing *o, const struct uuid *host)
+{
+    for (size_t i = 0; i < o->n_peers; i++) {
+        if (uuid_equals(&o->peers[i].host, host)) {
+            return i;
+        }
+    }
+    if (o->n_peers >= o->allocated_peers) {
+        o->peers = x2nrealloc(o->peers, &o->allocated_peers,
+                              sizeof *o->peers);
+    }
+    o->peers[o->n_peers] = (struct move_peer) { .host = *host };
+    channel_connect(o->engine->c.channel, host);
+    return o->n_peers++;
+}
+
+/* 'from' talks, perhaps, to those NICs of the guest that share its network. */
+static void
+add_correspondent(struct outgoing *o, const struct interface *from,
+                  const struct uuid *host)
+{
+    for (size_t i = 0; i < o->vm.n_nics; i++) {
+        const struct interface *nic = &o->vm.nics[i].interface;
+
+        if (!uuid_equals(&nic->network, &from->network)
+            || uuid_equals(&nic->uuid, &from->uuid)
+            || o->n_fences_wanted >= MESSAGE_MAX_LIST) {
+            continue;
+        }
+        if (o->n_fences_wanted >= o->allocated_fences) {
+            o->fences_wanted = x2nrealloc(o->fences_wanted,
+                                          &o->allocated_fences,
+                                          sizeof *o->fences_wanted);
+        }
+        o->fences_wanted[o->n_fences_wanted++] = (struct move_fence) {
+            .from = from->uuid, .nic = i, .peer = add_peer(o, host),
+        };
+    }
+}
+
+void
+move_ask_correspondents(struct outgoing *o)
+{
+    of_switch_request_idle(o->engine->c.of_switch,
+                           pipeline_cookie(PART_FROM, 0),
+                           PIPELINE_PART_MASK);
+}
+
+bool
+move_find_correspondents(struct outgoing *o)
+{
+    struct engine *e = o->engine;
+    struct datapath *dp = e->c.datapath;
+    struct hmap_position at = { 0 };
+    size_t n;
+
+    if (!of_switch_idle_done(e->c.of_switch)) {
+        return false;
+    }
+    add_peer(o, &e->c.host);
+    add_peer(o, &o->destination);
+
+    const struct of_idle *idle = of_switch_idle(e->c.of_switch, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct interface *from
+            = datapath_cookie_interface(dp, idle[i].cookie);
+        struct binding binding;
+
+        if (from && idle[i].packets && idle[i].idle_s <= CORRESPONDENT_S
+            && bindings_find_newest(e->c.store, &from->uuid, true,
+                                    &binding)) {
+            add_correspondent(o, from, &binding.generation.host);
+        }
+    }
+
+    /* Local ones leave no trace in those flows: all of them. */
+    const struct interface *from;
+    while ((from = datapath_next_interface(dp, &at))) {
+        const struct datapath_here *here = datapath_get_here(dp,
+                                                             &from->uuid);
+
+        if (here && here->port != OFPP_NONE) {
+            add_correspondent(o, from, &e->c.host);
+        }
+    }
+    return true;
+}
+
+/* Telling them. */
+
+static struct message *
+make_accept(struct outgoing *o, enum message_type type)
+{
+    struct message *m = message_create(type, &o->migration);
+    struct json *list;
+
+    message_put_generation(m->body, &o->generation);
+    list = message_put_list(m->body, "interfaces");
+    for (size_t i = 0; i < o->vm.n_nics; i++) {
+        struct json *object = json_object_create();
+
+        message_put_uuid(object, "interface", &o->vm.nics[i].interface.uuid);
+        message_put_addrs(object, "mobile", &o->mobile[i]);
+        json_array_add(list, object);
+    }
+    return m;
+}
+
+bool
+move_tell_accept(struct outgoing *o)
+{
+    struct channel *channel = o->engine->c.channel;
+    bool all = true;
+
+    for (size_t i = 0; i < o->n_peers; i++) {
+        struct move_peer *peer = &o->peers[i];
+        unsigned int epoch = channel_epoch(channel, &peer->host);
+
+        channel_connect(channel, &peer->host);
+        if (!peer->accepted && epoch && peer->said_accept != epoch
+            && !channel_send(channel, &peer->host,
+                             make_accept(o, MESSAGE_ACCEPT))) {
+            peer->said_accept = epoch;
+        }
+        all = all && peer->accepted;
+    }
+    return all;
+}
+
+void
+move_tell_forget(struct outgoing *o)
+{
+    for (size_t i = 0; i < o->n_peers; i++) {
+        channel_send(o->engine->c.channel, &o->peers[i].host,
+                     make_accept(o, MESSAGE_FORGET));
+    }
+}
+
+static int
+rtt_ms(struct outgoing *o, const struct uuid *host)
+{
+    struct channel_delay delay;
+
+    channel_get_delay(o->engine->c.channel, host, &delay);
+    return delay.rtt_us < 0 ? UNKNOWN_RTT_MS : delay.rtt_us / 1000 + 1;
+}
+
+/* The news travels to the correspondent's host, its fence here, and with the
+ * relayed frames on to the destination. */
+void
+move_tell_expect(struct outgoing *o)
+{
+    struct message *m = message_create(MESSAGE_EXPECT, &o->migration);
+    struct json *list = message_put_list(m->body, "fences");
+
+    for (size_t i = 0; i < o->n_fences_wanted; i++) {
+        const struct move_fence *f = &o->fences_wanted[i];
+        int delay = (rtt_ms(o, &o->peers[f->peer].host)
+                     + rtt_ms(o, &o->destination) / 2);
+        struct json *object = json_object_create();
+
+        message_put_uuid(object, "from", &f->from);
+        message_put_uuid(object, "to", &o->vm.nics[f->nic].interface.uuid);
+        json_object_put(object, "delay_ms", json_integer_create(delay));
+        json_array_add(list, object);
+    }
+    channel_send(o->engine->c.channel, &o->destination, m);
+}
+
+/* From now on the guest is at 'generation', with the mobile addresses 'new',
+ * and not with 'old'.  'fenced': its old paths end with fences. */
+static void
+tell_flip(struct outgoing *o, const struct generation *generation,
+          bool back, bool fenced)
+{
+    for (size_t p = 0; p < o->n_peers; p++) {
+        struct message *m = message_create(MESSAGE_FLIP, &o->migration);
+        struct json *interfaces, *fences;
+
+        message_put_generation(m->body, generation);
+        interfaces = message_put_list(m->body, "interfaces");
+        for (size_t i = 0; i < o->vm.n_nics; i++) {
+            const struct addr_pair *here = &o->guest->nics[i].mobile;
+            struct json *object = json_object_create();
+
+            message_put_uuid(object, "interface",
+                             &o->vm.nics[i].interface.uuid);
+            message_put_addrs(object, "mobile", back ? here : &o->mobile[i]);
+            message_put_addrs(object, "old", back ? &o->mobile[i] : here);
+            json_array_add(interfaces, object);
+        }
+        fences = message_put_list(m->body, "fences");
+        for (size_t i = 0; fenced && i < o->n_fences_wanted; i++) {
+            const struct move_fence *f = &o->fences_wanted[i];
+
+            if (f->peer == p) {
+                struct json *object = json_object_create();
+
+                message_put_uuid(object, "from", &f->from);
+                message_put_uuid(object, "to",
+                                 &o->vm.nics[f->nic].interface.uuid);
+                json_array_add(fences, object);
+            }
+        }
+        channel_send(o->engine->c.channel, &o->peers[p].host, m);
+    }
+}
+
+struct message *
+move_make_grant(struct outgoing *o)
+{
+    struct message *m = message_create(MESSAGE_GRANT, &o->migration);
+
+    message_put_generation(m->body, &o->generation);
+    return m;
+}
+
+/* Frames. */
+
+static void
+keep(struct outgoing *o, size_t nic, struct dp_packet *packet)
+{
+    struct kept_frame *k = xzalloc(sizeof *k);
+
+    k->nic = nic;
+    k->packet = packet;
+    ovs_list_push_back(&o->kept, &k->node);
+}
+
+void
+move_relay(struct outgoing *o)
+{
+    struct engine *e = o->engine;
+    struct capture *capture = hypervisor_capture(e->c.hypervisor,
+                                                 &o->vm.uuid);
+    struct dp_packet *packet;
+    size_t nic;
+
+    if (!capture || o->run.mark.mode != STEP_FORWARD) {
+        return;                 /* Going back, move_undo() does it. */
+    }
+    while ((packet = capture_next(capture, &nic))) {
+        enum relay_kind kind = o->settled ? RELAY_LATE : RELAY_CAPTURED;
+        const struct uuid *about = (o->settled
+                                    ? &o->vm.nics[nic].interface.uuid
+                                    : &o->migration);
+
+        o->n_captured++;
+        channel_send_frame(e->c.channel, &o->destination, kind, about, nic,
+                           dp_packet_data(packet), dp_packet_size(packet));
+        if (o->running) {
+            dp_packet_delete(packet);
+        } else {
+            keep(o, nic, packet);
+        }
+    }
+}
+
+void
+move_forget_kept(struct outgoing *o)
+{
+    struct kept_frame *k;
+
+    LIST_FOR_EACH_POP (k, node, &o->kept) {
+        dp_packet_delete(k->packet);
+        free(k);
+    }
+}
+
+static void
+inject(struct outgoing *o, size_t nic, const struct dp_packet *packet)
+{
+    struct frame_fence fence;
+
+    if (!frame_parse_fence(dp_packet_data(packet), dp_packet_size(packet),
+                           &fence)) {
+        guest_inject(o->engine, o->guest, nic, packet);
+    }
+}
+
+/* Gives the guest, which runs here again, what was kept from it. */
+static void
+give_back(struct outgoing *o)
+{
+    struct capture *capture = hypervisor_capture(o->engine->c.hypervisor,
+                                                 &o->vm.uuid);
+    struct dp_packet *packet;
+    struct kept_frame *k;
+    size_t nic;
+
+    LIST_FOR_EACH_POP (k, node, &o->kept) {
+        inject(o, k->nic, k->packet);
+        dp_packet_delete(k->packet);
+        free(k);
+    }
+    while (capture && (packet = capture_next(capture, &nic))) {
+        inject(o, nic, packet);
+        dp_packet_delete(packet);
+    }
+}
+
+void
+move_returned(struct outgoing *o, const struct relayed *r)
+{
+    struct dp_packet packet;
+
+    if (o->guest && r->nic < o->vm.n_nics
+        && o->run.mark.mode == STEP_BACK) {
+        dp_packet_use_const(&packet, r->data, r->len);
+        inject(o, r->nic, &packet);
+    }
+}
+
+/* The step. */
+
+void
+move_stopped(struct outgoing *o, long long stopped_us)
+{
+    struct engine *e = o->engine;
+
+    if (o->flipped || !o->armed || o->run.mark.mode != STEP_FORWARD) {
+        return;
+    }
+    /* First what saves packets, then what redirects them. */
+    o->opened = !hypervisor_set_capture(e->c.hypervisor, &o->vm.uuid,
+                                        CAPTURE_OPEN, NULL);
+    o->flipped = true;
+    o->stopped_us = stopped_us;
+    tell_flip(o, &o->generation, false, true);
+}
+
+static enum step_result
+copy(struct outgoing *o, struct err *err)
+{
+    struct engine *e = o->engine;
+    int error = 0;
+
+    if (o->cancel) {
+        err_set(err, ECANCELED, "cancelled");
+        return STEP_FAILED;
+    }
+    if (o->declined.code) {
+        *err = o->declined;
+        return STEP_FAILED;
+    }
+    if (!o->armed) {
+        error = hypervisor_set_capture(e->c.hypervisor, &o->vm.uuid,
+                                       CAPTURE_ARMED, err);
+        o->armed = !error;
+    }
+    if (!error) {
+        error = hypervisor_send(e->c.hypervisor, &o->vm.uuid, o->uri,
+                                &o->limits, &o->progress, err);
+    }
+    if (error == EINPROGRESS) {
+        channel_warm(e->c.channel, &o->destination, e->now.mono_us);
+        for (size_t i = 0; i < o->n_peers; i++) {
+            channel_connect(e->c.channel, &o->peers[i].host);
+        }
+        return STEP_WAIT;
+    }
+    o->paused = !error;
+    return error ? STEP_FAILED : STEP_DONE;
+}
+
+static enum step_result
+proceed(struct outgoing *o, struct err *err)
+{
+    struct engine *e = o->engine;
+    int error = 0;
+
+    if (!o->flipped) {
+        move_stopped(o, e->now.wall_us);
+    }
+    if (!o->opened) {
+        error = hypervisor_set_capture(e->c.hypervisor, &o->vm.uuid,
+                                       CAPTURE_OPEN, err);
+        o->opened = !error;
+    }
+    if (!error) {
+        error = hypervisor_proceed(e->c.hypervisor, &o->vm.uuid, err);
+        o->proceeded = true;
+    }
+    return !error ? STEP_DONE : error == EINPROGRESS ? STEP_WAIT
+           : STEP_FAILED;
+}
+
+static enum step_result
+grant(struct outgoing *o, struct err *err)
+{
+    struct engine *e = o->engine;
+
+    if (o->refused.code) {
+        int error = hypervisor_take_back(e->c.hypervisor, &o->vm.uuid, err);
+
+        if (error) {
+            return error == EINPROGRESS ? STEP_WAIT : STEP_UNKNOWN;
+        }
+        *err = o->refused;
+        return STEP_FAILED;
+    }
+    if (!o->granted_ms) {
+        o->granted_ms = e->now_ms;
+    }
+    outgoing_say(o, MESSAGE_GRANT, &o->said_grant, move_make_grant);
+    if (o->running) {
+        move_forget_kept(o);
+        return STEP_DONE;
+    }
+    if (e->now_ms >= o->granted_ms + GRANT_MS) {
+        err_set(err, ETIMEDOUT, "%s has not said for %d s whether \"%s\" "
+                "runs there", o->destination_name, GRANT_MS / 1000,
+                o->vm.name);
+        return STEP_UNKNOWN;
+    }
+    return STEP_WAIT;
+}
+
+enum step_result
+move_run(void *o_, struct err *err)
+{
+    struct outgoing *o = o_;
+    enum step_result result = STEP_DONE;
+
+    if (!o->paused) {
+        result = copy(o, err);
+    }
+    if (result == STEP_DONE && !o->granted) {
+        result = proceed(o, err);
+        o->granted = result == STEP_DONE;
+    }
+    return result == STEP_DONE ? grant(o, err) : result;
+}
+
+/* The mappings go back with a generation of their own, above the void one. */
+static void
+flip_back(struct outgoing *o)
+{
+    struct engine *e = o->engine;
+    struct generation back = {
+        .epoch = o->generation.epoch,
+        .counter = o->generation.counter + 1,
+        .host = e->c.host,
+    };
+
+    for (size_t i = 0; i < o->vm.n_nics; i++) {
+        bindings_delete(e->c.store, &o->vm.nics[i].interface.uuid,
+                        &o->guest->generation);
+    }
+    instances_delete(e->c.store, &o->vm.uuid, &o->guest->generation);
+    o->guest->generation = back;
+    guest_bind(e, o->guest, true);
+    guest_tell(e, o->guest, VM_RUNNING, "");
+    tell_flip(o, &back, true, false);
+}
+
+enum step_result
+move_undo(void *o_, struct err *err)
+{
+    struct outgoing *o = o_;
+    struct engine *e = o->engine;
+    int error = 0;
+
+    if (o->flipped && !o->flipped_back) {
+        flip_back(o);
+        o->flipped_back = true;
+    }
+    if (!o->cancelled && !o->proceeded) {
+        error = hypervisor_cancel(e->c.hypervisor, &o->vm.uuid, err);
+        o->cancelled = !error;
+    }
+    if (!error) {
+        error = hypervisor_set_capture(e->c.hypervisor, &o->vm.uuid,
+                                       CAPTURE_CLOSED, err);
+    }
+    if (!error && !o->given_back) {
+        give_back(o);
+        o->given_back = true;
+    }
+    if (!error) {
+        error = hypervisor_set_capture(e->c.hypervisor, &o->vm.uuid,
+                                       CAPTURE_OFF, err);
+    }
+    if (error == ENOENT) {
+        return STEP_DONE;       /* The guest itself is gone. */
+    }
+    return !error ? STEP_DONE : error == EINPROGRESS ? STEP_WAIT
+           : STEP_FAILED;
+}

@@ -1,0 +1,94 @@
+#ifndef ENGINE_OUTGOING_PRIVATE_H
+#define ENGINE_OUTGOING_PRIVATE_H 1
+
+/* One migration at its source.  Only outgoing.c and move.c include this. */
+
+#include "openvswitch/hmap.h"
+#include "openvswitch/list.h"
+
+#include "base/step.h"
+#include "engine/guests.h"
+#include "hypervisor/hypervisor.h"
+#include "peer/message.h"
+#include "store/migrations.h"
+
+/* A host that has to know: of correspondents, the destination, ourselves. */
+struct move_peer {
+    struct uuid host;
+    unsigned int said_accept;   /* The channel's epoch when we said so. */
+    bool accepted;
+};
+
+/* A correspondent's interface that sends a fence for a NIC. */
+struct move_fence {
+    struct uuid from;
+    size_t nic;
+    size_t peer;                /* Its host, an index into 'peers'. */
+};
+
+struct outgoing {
+    struct hmap_node node;
+    struct engine *engine;
+    struct uuid migration, destination;
+    char destination_name[NAME_LEN + 1];
+    struct vm vm;
+    struct guest *guest;        /* Null before 'check', after 'release'. */
+    struct step_run run;
+    struct generation generation;       /* Of the guest at its new place. */
+    struct generation old;              /* Where it was; see move_undo(). */
+    struct addr_pair mobile[VM_MAX_NICS];       /* At its new place. */
+
+    /* What the destination has said. */
+    char *uri;
+    struct err declined, refused;       /* Code 0: not. */
+    bool running, settled, aborted;
+    long long resumed_us;       /* Its wall clock. */
+
+    /* What we have said, by the channel's epoch; 0: not yet. */
+    unsigned int said_prepare, said_grant, said_abort;
+
+    /* The store. */
+    write_ticket reserve, unreserve, moved;
+    struct migration row;
+    bool cancel;                /* The store says so. */
+    long long reported;
+
+    /* Correspondents. */
+    long long asked_idle;       /* 0: not yet. */
+    struct move_peer *peers;
+    size_t n_peers, allocated_peers;
+    struct move_fence *fences_wanted;
+    size_t n_fences_wanted, allocated_fences;
+
+    /* The move. */
+    struct migration_limits limits;
+    struct copy_progress progress;
+    bool armed, opened, paused, proceeded, granted;
+    long long stopped_us;       /* Wall clock, from QEMU; 0: it runs. */
+    bool flipped;
+    long long granted_ms;
+    struct ovs_list kept;       /* Captured frames, for a rollback. */
+    uint64_t n_captured;
+    uint64_t held, fences, fences_missed;       /* From SETTLED. */
+
+    /* Its undoing. */
+    bool cancelled, flipped_back, given_back;
+    long long undo_since;
+
+    long long buried;           /* When 'release' began; 0: not yet. */
+    long long began_us, phase_us;       /* Monotonic. */
+    size_t phase;               /* The step whose time runs. */
+    bool phase_failed;          /* Something behind 'check' was undone. */
+    bool over;                  /* The store has been told the end. */
+};
+
+struct outgoing *outgoing_find(const struct engine *,
+                               const struct uuid *migration);
+
+/* Says a message to the destination once for each connection: made by 'make',
+ * or, if that is null, without further fields.  '*said' remembers.  True if
+ * it has been said on the connection that there is. */
+bool outgoing_say(struct outgoing *, enum message_type, unsigned int *said,
+                  struct message *(*make)(struct outgoing *));
+
+#endif /* engine/outgoing-private.h */

@@ -1,0 +1,40 @@
+#ifndef ENGINE_TOMBSTONE_H
+#define ENGINE_TOMBSTONE_H 1
+
+/* What is left of a guest where it was: its old addresses still lead here,
+ * the switch holds what comes to them, and the agent passes it on to the host
+ * where the guest went, until the addresses leave their quarantine. */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "openvswitch/uuid.h"
+
+#include "core/vm.h"
+
+#define TOMBSTONE_MS 60000
+
+struct dp_packet;
+struct engine;
+struct guest;
+struct relayed;
+
+/* For each interface of 'guest', whose addresses lead here, now on 'host'. */
+void tombstone_add(struct engine *, const struct guest *guest,
+                   const struct uuid *host);
+
+/* The interface has come back: what is held for it is its own again. */
+void tombstone_remove(struct engine *, const struct uuid *interface);
+
+/* A frame that our switch held; false if it is for no tombstone. */
+bool tombstone_held(struct engine *, const struct uuid *interface,
+                    const struct dp_packet *);
+
+/* A frame that another tombstone passed on to us, with RELAY_LATE. */
+void tombstone_late(struct engine *, const struct relayed *);
+
+void tombstone_run(struct engine *);
+void tombstone_wait(struct engine *);
+void tombstone_destroy(struct engine *);
+
+#endif /* engine/tombstone.h */
