@@ -70,13 +70,15 @@ void packet_in_destroy(struct packet_in *);
 void of_switch_packet_out(struct of_switch *, const void *frame, size_t len,
                           ofp_port_t in_port, ofp_port_t port);
 
-/* Asks how long ago each flow with (cookie & mask) == value was used.  One
- * request at a time.  of_switch_idle_done() returns false while it runs;
- * afterwards entries are read with of_switch_idle_next(). */
+/* Asks how long ago each flow with (cookie & mask) == value was used, and how
+ * often.  One request at a time: a new one replaces the one that runs.
+ * of_switch_idle_done() returns false while it runs, also while the switch is
+ * away; then of_switch_idle() has the answer, an entry a flow, until the next
+ * request.  The switch looks at its datapath's counters twice a second. */
 struct of_idle {
     uint64_t cookie;
     uint64_t packets;
-    unsigned int idle_s;
+    unsigned int idle_s;        /* Before OpenFlow 1.5: since it exists. */
 };
 void of_switch_request_idle(struct of_switch *, uint64_t cookie,
                             uint64_t mask);
@@ -88,5 +90,8 @@ struct of_switch_counters {
              reconnects;
 };
 const struct of_switch_counters *of_switch_counters(const struct of_switch *);
+
+/* The last error that the switch sent, or why there is no connection; "". */
+const char *of_switch_last_error(const struct of_switch *);
 
 #endif /* openflow/switch.h */
