@@ -34,6 +34,10 @@ struct engine {
 uint64_t engine_sync(struct engine *);
 bool engine_is_acked(const struct engine *, uint64_t ticket);
 
+/* Connects to the agent of 'host' if there is no connection, with what the
+ * store says about it. */
+void engine_connect(struct engine *, const struct uuid *host);
+
 void engine_note(struct engine *, const char *kind, const char *object,
                  bool bad, const char *format, ...)
     __attribute__((format(printf, 5, 6)));

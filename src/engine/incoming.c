@@ -14,6 +14,7 @@
 #include "core/hold.h"
 #include "engine/engine-private.h"
 #include "engine/guests.h"
+#include "engine/tombstone.h"
 #include "hypervisor/hypervisor.h"
 #include "openflow/switch.h"
 #include "peer/channel.h"
@@ -160,6 +161,8 @@ incoming_handle_prepare(struct engine *e, const struct message *m)
         return;
     }
 
+    engine_connect(e, &m->from);
+
     struct incoming *in = xzalloc(sizeof *in);
     in->migration = migration;
     in->source = m->from;
@@ -172,6 +175,7 @@ incoming_handle_prepare(struct engine *e, const struct message *m)
     hmap_insert(&e->incoming, &in->node, uuid_hash(&migration));
     for (size_t i = 0; i < vm.n_nics; i++) {
         store_watch_network(e->c.store, &vm.nics[i].interface.network);
+        tombstone_remove(e, &vm.nics[i].interface.uuid);
     }
 }
 
@@ -509,7 +513,9 @@ run_abort(struct engine *e, struct incoming *in)
         channel_send(e->c.channel, &in->source,
                      message_create(MESSAGE_ABORTED, &in->migration));
     }
-    guest_remove(e, in->guest, false);
+    /* Who was told to send here needs some time to hear that it is void. */
+    tombstone_add(e, in->guest, &in->source);
+    guest_remove(e, in->guest, true);
     incoming_free(e, in);
 }
 

@@ -50,7 +50,7 @@ add_peer(struct outgoing *o, const struct uuid *host)
                               sizeof *o->peers);
     }
     o->peers[o->n_peers] = (struct move_peer) { .host = *host };
-    channel_connect(o->engine->c.channel, host);
+    engine_connect(o->engine, host);
     return o->n_peers++;
 }
 

@@ -115,7 +115,7 @@ run_check(void *o_, struct err *err)
                 host.name);
         return STEP_FAILED;
     }
-    channel_connect(e->c.channel, &o->destination);
+    engine_connect(e, &o->destination);
     if (!channel_epoch(e->c.channel, &o->destination)) {
         err_set(err, ENOTCONN, "the agent of %s does not answer", host.name);
         return STEP_WAIT;

@@ -19,7 +19,7 @@ struct host {
     struct uuid site;
     char site_name[NAME_LEN + 1];
     struct addr_pair addresses; /* On the site's network. */
-    char channel[HOST_CHANNEL_LEN + 1]; /* "ADDRESS:PORT"; "": none yet. */
+    char channel[HOST_CHANNEL_LEN + 1]; /* "tcp:ADDRESS:PORT"; "": none. */
     uint64_t memory_mib;        /* For VMs; 0: not known. */
 };
 

@@ -1,0 +1,31 @@
+#ifndef AGENT_SHOW_H
+#define AGENT_SHOW_H 1
+
+/* The agent as its control socket shows it. */
+
+#include <stdbool.h>
+
+#include "openvswitch/uuid.h"
+
+#include "agent/options.h"
+
+struct agent {
+    struct options options;
+    struct uuid host;           /* Zero until the store has said. */
+    struct store *store;
+    struct datapath *datapath;
+    struct of_switch *of_switch;
+    struct bridge *bridge;
+    struct hypervisor *hypervisor;
+
+    /* From begin() on. */
+    struct channel *channel;
+    struct edge *edge;
+    struct engine *engine;
+    bool complete;              /* All that should be is in the datapath. */
+};
+
+/* Registers "watari/flows", "watari/counters" and "watari/status". */
+void show_init(struct agent *);
+
+#endif /* agent/show.h */

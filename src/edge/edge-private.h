@@ -1,0 +1,57 @@
+#ifndef EDGE_PRIVATE_H
+#define EDGE_PRIVATE_H 1
+
+/* What the parts of the edge share.  Only edge/ includes this. */
+
+#include "openvswitch/hmap.h"
+#include "openvswitch/uuid.h"
+
+#include "core/vm.h"
+#include "edge/edge.h"
+#include "store/write.h"
+
+struct packet_in;
+
+/* An interface of an endpoint behind a port of ours. */
+struct presence {
+    struct hmap_node node;      /* In 'edge->presences', by interface. */
+    struct interface interface;
+    char port[16];
+    struct addr_pair mobile;
+    struct generation generation;       /* Counter 0: not bound yet. */
+    bool seen;                  /* In this pass over the ports. */
+};
+
+struct edge {
+    struct edge_config c;
+    long long now, wall_now;    /* In ms. */
+
+    /* uplink.c */
+    long long asked[N_ADDR_FAMILIES];   /* The router; monotonic ms. */
+
+    /* mappings.c */
+    bool read;                  /* The store's rows, once. */
+
+    /* endpoints.c */
+    struct hmap presences;
+    unsigned int bridge_seqno, store_seqno;
+    bool pending;               /* Something waits for the store. */
+    bool compared;              /* Ports and store, once. */
+
+    /* pool.c */
+    write_ticket claiming[N_ADDR_FAMILIES];
+};
+
+void uplink_run(struct edge *);
+void uplink_wait(struct edge *);
+bool uplink_handle_packet(struct edge *, const struct packet_in *);
+
+void mappings_run(struct edge *);
+
+void endpoints_run(struct edge *);
+void endpoints_handle_packet(struct edge *, const struct packet_in *);
+void endpoints_destroy(struct edge *);
+
+void pool_run(struct edge *);
+
+#endif /* edge/edge-private.h */

@@ -1,0 +1,343 @@
+#include <config.h>
+
+#include "edge/edge-private.h"
+
+#include <string.h>
+
+#include "packets.h"
+#include "util.h"
+#include "uuid.h"
+
+#include "core/frame.h"
+#include "mobility/datapath.h"
+#include "openflow/bridge.h"
+#include "openflow/switch.h"
+#include "store/bindings.h"
+#include "store/claims.h"
+#include "store/endpoints.h"
+#include "store/networks.h"
+#include "store/store.h"
+
+/* Endpoints that are no VMs.
+ *
+ * A port says in its external_ids whose it is: iface-id names an interface in
+ * the store, watari-network only a network.  On a port of the second kind the
+ * first valid ARP or NS from an address of the network makes an endpoint.
+ * VMs' ports are the engine's. */
+
+static struct presence *
+find(const struct edge *edge, const struct uuid *interface)
+{
+    struct presence *p;
+
+    HMAP_FOR_EACH_WITH_HASH (p, node, uuid_hash(interface),
+                             &edge->presences) {
+        if (uuid_equals(&p->interface.uuid, interface)) {
+            return p;
+        }
+    }
+    return NULL;
+}
+
+/* Does 'interface' belong to an endpoint of ours? */
+static bool
+is_endpoint(const struct edge *edge, const struct uuid *interface)
+{
+    size_t cookie = 0;
+    struct uuid uuid;
+
+    while (endpoints_next_here(edge->c.store, &cookie, &uuid)) {
+        struct endpoint endpoint;
+
+        if (endpoints_get(edge->c.store, &uuid, &endpoint, NULL)) {
+            continue;
+        }
+        for (size_t i = 0; i < endpoint.n_interfaces; i++) {
+            if (uuid_equals(&endpoint.interfaces[i].uuid, interface)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool
+take_addresses(struct edge *edge, struct presence *p)
+{
+    ADDR_FOR_EACH_FAMILY (family) {
+        if (!addr_is_none(&p->interface.home.of[family])
+            && addr_is_none(&p->mobile.of[family])
+            && claims_take(edge->c.store, family, edge->wall_now,
+                           &p->mobile.of[family], NULL)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What an earlier agent had given it, or a new generation. */
+static bool
+bind_presence(struct edge *edge, struct presence *p)
+{
+    struct binding b;
+    uint64_t counter = 0;
+
+    if (bindings_find_newest(edge->c.store, &p->interface.uuid, true, &b)) {
+        if (uuid_equals(&b.generation.host, &edge->c.host)) {
+            p->mobile = b.mobile;
+            p->generation = b.generation;
+            return true;
+        }
+        counter = b.generation.counter;
+    }
+    if (!take_addresses(edge, p)) {
+        return false;
+    }
+    p->generation = (struct generation) {
+        .epoch = store_epoch(edge->c.store),
+        .counter = counter + 1,
+        .host = edge->c.host,
+    };
+    b = (struct binding) {
+        .interface = p->interface.uuid,
+        .generation = p->generation,
+        .mobile = p->mobile,
+        .active = true,
+    };
+    bindings_put(edge->c.store, &b);
+    return true;
+}
+
+/* Presents the interface behind 'port'; false if something is missing yet. */
+static bool
+present(struct edge *edge, struct presence *p, const struct bridge_port *port)
+{
+    struct datapath *dp = edge->c.datapath;
+    struct network network;
+
+    if (networks_get(edge->c.store, &p->interface.network, &network, NULL)
+        || (!p->generation.counter && !bind_presence(edge, p))) {
+        return false;
+    }
+
+    struct datapath_here here = {
+        .port = port->number,
+        .mobile = p->mobile,
+        .delivery = DATAPATH_DIRECT,
+    };
+    struct datapath_out out = {
+        .kind = DATAPATH_HERE,
+        .generation = p->generation,
+    };
+    datapath_set_network(dp, &network);
+    datapath_set_interface(dp, &p->interface);
+    datapath_set_here(dp, &p->interface.uuid, &here);
+    datapath_set_out(dp, &p->interface.uuid, &out);
+    return true;
+}
+
+static void
+leave(struct edge *edge, struct presence *p)
+{
+    datapath_set_here(edge->c.datapath, &p->interface.uuid, NULL);
+    if (p->generation.counter) {
+        bindings_delete(edge->c.store, &p->interface.uuid, &p->generation);
+        claims_rest(edge->c.store, &p->mobile, edge->wall_now);
+    }
+    hmap_remove(&edge->presences, &p->node);
+    free(p);
+}
+
+/* A port that declares an interface. */
+static void
+run_declared(struct edge *edge, const struct bridge_port *port)
+{
+    struct presence *p = find(edge, &port->iface_id);
+
+    if (!p) {
+        struct interface interface;
+
+        if (interfaces_get(edge->c.store, &port->iface_id, &interface, NULL)
+            || !is_endpoint(edge, &port->iface_id)) {
+            return;             /* Not yet, or a VM's. */
+        }
+        p = xzalloc(sizeof *p);
+        p->interface = interface;
+        ovs_strlcpy(p->port, port->name, sizeof p->port);
+        hmap_insert(&edge->presences, &p->node,
+                    uuid_hash(&port->iface_id));
+    }
+    p->seen = true;
+    if (!present(edge, p, port)) {
+        edge->pending = true;
+    }
+}
+
+/* A port that declares a network. */
+static void
+run_open(struct edge *edge, const struct bridge_port *port)
+{
+    struct network network;
+    struct presence *p;
+
+    if (networks_find(edge->c.store, port->network, &network, NULL)) {
+        return;
+    }
+    store_watch_network(edge->c.store, &network.uuid);
+    datapath_set_network(edge->c.datapath, &network);
+    datapath_set_open_port(edge->c.datapath, port->number, &network.uuid);
+    HMAP_FOR_EACH (p, node, &edge->presences) {
+        if (!strcmp(p->port, port->name)) {
+            p->seen = true;
+            if (!present(edge, p, port)) {
+                edge->pending = true;
+            }
+        }
+    }
+}
+
+void
+endpoints_run(struct edge *edge)
+{
+    unsigned int bridge_now = bridge_seqno(edge->c.bridge);
+    unsigned int store_now = store_seqno(edge->c.store);
+    struct presence *p;
+
+    if (!edge->pending && edge->bridge_seqno == bridge_now
+        && edge->store_seqno == store_now) {
+        return;
+    }
+    edge->bridge_seqno = bridge_now;
+    edge->store_seqno = store_now;
+    edge->pending = false;
+
+    HMAP_FOR_EACH (p, node, &edge->presences) {
+        p->seen = false;
+    }
+    for (size_t i = 0; i < bridge_n_ports(edge->c.bridge); i++) {
+        const struct bridge_port *port = bridge_port(edge->c.bridge, i);
+
+        if (port->number == OFPP_NONE) {
+            continue;
+        } else if (!uuid_is_zero(&port->iface_id)) {
+            run_declared(edge, port);
+        } else if (port->network[0]) {
+            run_open(edge, port);
+        }
+    }
+    HMAP_FOR_EACH_SAFE (p, node, &edge->presences) {
+        if (!p->seen) {
+            leave(edge, p);
+        }
+    }
+    edge->compared = !edge->pending;
+}
+
+/* Detection. */
+
+static const struct bridge_port *
+find_open_port(const struct edge *edge, ofp_port_t number)
+{
+    for (size_t i = 0; i < bridge_n_ports(edge->c.bridge); i++) {
+        const struct bridge_port *port = bridge_port(edge->c.bridge, i);
+
+        if (port->number == number && port->network[0]) {
+            return port;
+        }
+    }
+    return NULL;
+}
+
+/* Whose address does 'frame' show, on a network with 'network''s prefixes?
+ * Null if it shows none. */
+static const struct in6_addr *
+shown_address(const struct frame *frame, const struct network *network)
+{
+    const struct in6_addr *addr;
+
+    switch (frame->kind) {
+    case FRAME_ARP_REQUEST:
+    case FRAME_ARP_REPLY:
+    case FRAME_ARP_GRATUITOUS:
+    case FRAME_NS:
+        addr = &frame->src;
+        break;
+    case FRAME_NA:
+    case FRAME_NA_UNSOLICITED:
+        addr = &frame->target;
+        break;
+    case FRAME_OTHER:
+    case FRAME_IP:
+    case FRAME_ARP_PROBE:
+    case FRAME_RARP:
+    case FRAME_NS_PROBE:
+    default:
+        return NULL;
+    }
+    if (addr_is_none(addr) || eth_addr_is_zero(frame->lladdr)
+        || !eth_addr_equals(frame->lladdr, frame->eth_src)
+        || !prefix_contains(&network->prefix[addr_family(addr)], addr)
+        || addr_pair_contains(&network->gateway, addr)) {
+        return NULL;
+    }
+    return addr;
+}
+
+void
+endpoints_handle_packet(struct edge *edge, const struct packet_in *packet)
+{
+    const struct bridge_port *port = find_open_port(edge, packet->in_port);
+    const struct in6_addr *addr;
+    struct interface interface;
+    struct network network;
+    struct frame frame;
+
+    if (!port || !store_is_ready(edge->c.store)
+        || networks_find(edge->c.store, port->network, &network, NULL)
+        || frame_parse(packet->data, packet->len, &frame, NULL)
+        || !(addr = shown_address(&frame, &network))) {
+        return;
+    }
+
+    struct presence *p;
+    HMAP_FOR_EACH (p, node, &edge->presences) {
+        if (eth_addr_equals(p->interface.mac, frame.eth_src)
+            && !strcmp(p->port, port->name)) {
+            return;             /* Known; its addresses are declared. */
+        }
+    }
+    if (datapath_find_home(edge->c.datapath, network.id, addr)
+        && !interfaces_find(edge->c.store, &network.uuid, frame.eth_src,
+                            &interface)) {
+        return;                 /* Somebody else's address. */
+    }
+
+    if (!interfaces_find(edge->c.store, &network.uuid, frame.eth_src,
+                         &interface)) {
+        interface = (struct interface) {
+            .network = network.uuid,
+            .network_id = network.id,
+            .mac = frame.eth_src,
+        };
+        uuid_generate(&interface.uuid);
+        interface.home.of[addr_family(addr)] = *addr;
+        interface.inside = interface.home;
+        endpoints_add_detected(edge->c.store, &interface);
+    }
+    p = xzalloc(sizeof *p);
+    p->interface = interface;
+    ovs_strlcpy(p->port, port->name, sizeof p->port);
+    hmap_insert(&edge->presences, &p->node, uuid_hash(&interface.uuid));
+    edge->pending = true;
+}
+
+void
+endpoints_destroy(struct edge *edge)
+{
+    struct presence *p;
+
+    HMAP_FOR_EACH_SAFE (p, node, &edge->presences) {
+        hmap_remove(&edge->presences, &p->node);
+        free(p);
+    }
+}
