@@ -45,6 +45,9 @@ tombstone_add(struct engine *e, const struct guest *guest,
         };
 
         tombstone_remove(e, uuid);
+        if (!datapath_find_interface(e->c.datapath, uuid)) {
+            continue;           /* It never got so far. */
+        }
 
         struct tombstone *t = xzalloc(sizeof *t);
         t->interface = *uuid;
