@@ -1,6 +1,6 @@
 #include <config.h>
 
-#include "mobility/claims.h"
+#include "mobility/owners.h"
 
 #include <stdlib.h>
 
@@ -22,7 +22,7 @@ claim_hash(enum claim_kind kind, uint32_t scope, const struct in6_addr *addr)
 }
 
 static struct claim *
-find(const struct claims *claims, enum claim_kind kind, uint32_t scope,
+find(const struct owners *claims, enum claim_kind kind, uint32_t scope,
      const struct in6_addr *addr)
 {
     struct claim *claim;
@@ -38,13 +38,13 @@ find(const struct claims *claims, enum claim_kind kind, uint32_t scope,
 }
 
 void
-claims_init(struct claims *claims)
+owners_init(struct owners *claims)
 {
     hmap_init(&claims->claims);
 }
 
 void
-claims_finish(struct claims *claims)
+owners_finish(struct owners *claims)
 {
     struct claim *claim;
 
@@ -55,7 +55,7 @@ claims_finish(struct claims *claims)
 }
 
 void *
-claims_take(struct claims *claims, enum claim_kind kind, uint32_t scope,
+owners_take(struct owners *claims, enum claim_kind kind, uint32_t scope,
             const struct in6_addr *addr, void *owner)
 {
     struct claim *claim = find(claims, kind, scope, addr);
@@ -74,7 +74,7 @@ claims_take(struct claims *claims, enum claim_kind kind, uint32_t scope,
 }
 
 void
-claims_drop(struct claims *claims, enum claim_kind kind, uint32_t scope,
+owners_drop(struct owners *claims, enum claim_kind kind, uint32_t scope,
             const struct in6_addr *addr, const void *owner)
 {
     struct claim *claim = find(claims, kind, scope, addr);
@@ -86,7 +86,7 @@ claims_drop(struct claims *claims, enum claim_kind kind, uint32_t scope,
 }
 
 void *
-claims_find(const struct claims *claims, enum claim_kind kind, uint32_t scope,
+owners_find(const struct owners *claims, enum claim_kind kind, uint32_t scope,
             const struct in6_addr *addr)
 {
     struct claim *claim = find(claims, kind, scope, addr);

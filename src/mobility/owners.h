@@ -1,5 +1,5 @@
-#ifndef MOBILITY_CLAIMS_H
-#define MOBILITY_CLAIMS_H 1
+#ifndef MOBILITY_OWNERS_H
+#define MOBILITY_OWNERS_H 1
 
 /* To whom a port or an address leads.
  *
@@ -18,23 +18,23 @@ enum claim_kind {
     CLAIM_FROM,                 /* Of a remote one; network id. */
 };
 
-struct claims {
+struct owners {
     struct hmap claims;
 };
 
-void claims_init(struct claims *);
-void claims_finish(struct claims *);
+void owners_init(struct owners *);
+void owners_finish(struct owners *);
 
 /* Returns who had it before, if that was another one, or null. */
-void *claims_take(struct claims *, enum claim_kind, uint32_t scope,
+void *owners_take(struct owners *, enum claim_kind, uint32_t scope,
                   const struct in6_addr *, void *owner);
 
 /* Does nothing if another one has it. */
-void claims_drop(struct claims *, enum claim_kind, uint32_t scope,
+void owners_drop(struct owners *, enum claim_kind, uint32_t scope,
                  const struct in6_addr *, const void *owner);
 
 /* The owner, or null. */
-void *claims_find(const struct claims *, enum claim_kind, uint32_t scope,
+void *owners_find(const struct owners *, enum claim_kind, uint32_t scope,
                   const struct in6_addr *);
 
-#endif /* mobility/claims.h */
+#endif /* mobility/owners.h */
