@@ -51,7 +51,7 @@ struct datapath {
     struct hmap networks;
     struct hmap entries;
     struct hmap numbers;
-    struct owners claims;
+    struct owners owners;
     struct hmap open_ports;
 };
 
@@ -84,7 +84,7 @@ datapath_create(void)
     hmap_init(&dp->networks);
     hmap_init(&dp->entries);
     hmap_init(&dp->numbers);
-    owners_init(&dp->claims);
+    owners_init(&dp->owners);
     hmap_init(&dp->open_ports);
     compile_drops(dp);
     flow_builder_init(&b, dp->flows);
@@ -113,7 +113,7 @@ datapath_destroy(struct datapath *dp)
     hmap_destroy(&dp->networks);
     hmap_destroy(&dp->entries);
     hmap_destroy(&dp->numbers);
-    owners_finish(&dp->claims);
+    owners_finish(&dp->owners);
     hmap_destroy(&dp->open_ports);
     flow_table_destroy(dp->flows);
     free(dp);
@@ -368,7 +368,7 @@ const struct interface *
 datapath_find_home(const struct datapath *dp, uint32_t network_id,
                    const struct in6_addr *home)
 {
-    const struct entry *entry = owners_find(&dp->claims, CLAIM_HOME,
+    const struct entry *entry = owners_find(&dp->owners, CLAIM_HOME,
                                             network_id, home);
 
     return entry ? &entry->interface : NULL;
@@ -579,7 +579,7 @@ keep_owned(const struct datapath *dp, const struct entry *entry,
            enum claim_kind kind, uint32_t scope, struct addr_pair *pair)
 {
     ADDR_FOR_EACH_FAMILY (family) {
-        if (owners_find(&dp->claims, kind, scope, &pair->of[family])
+        if (owners_find(&dp->owners, kind, scope, &pair->of[family])
             != entry) {
             pair->of[family] = in6addr_any;
         }
@@ -608,7 +608,7 @@ to_mode_entry(const struct datapath *dp, const struct entry *entry,
     for (size_t i = 0; i < e->n_from; i++) {
         keep_owned(dp, entry, CLAIM_FROM, id, &e->from[i].mobile);
     }
-    if (owners_find(&dp->claims, CLAIM_PORT, ofp_to_u16(entry->here.port),
+    if (owners_find(&dp->owners, CLAIM_PORT, ofp_to_u16(entry->here.port),
                     &in6addr_any) != entry) {
         e->here.port = OFPP_NONE;
     }
@@ -741,7 +741,7 @@ static void
 claim(struct datapath *dp, struct entry *entry, enum claim_kind kind,
       uint32_t scope, const struct in6_addr *addr)
 {
-    struct entry *loser = owners_take(&dp->claims, kind, scope, addr, entry);
+    struct entry *loser = owners_take(&dp->owners, kind, scope, addr, entry);
 
     if (loser) {
         entry_compile(dp, loser);
@@ -772,7 +772,7 @@ unclaim_pair(struct datapath *dp, struct entry *entry, enum claim_kind kind,
 {
     ADDR_FOR_EACH_FAMILY (family) {
         if (!addr_is_none(&pair->of[family])) {
-            owners_drop(&dp->claims, kind, claim_scope(entry, kind),
+            owners_drop(&dp->owners, kind, claim_scope(entry, kind),
                         &pair->of[family], entry);
         }
     }
@@ -790,7 +790,7 @@ static void
 unclaim_port(struct datapath *dp, struct entry *entry, ofp_port_t port)
 {
     if (port != OFPP_NONE) {
-        owners_drop(&dp->claims, CLAIM_PORT, ofp_to_u16(port), &in6addr_any,
+        owners_drop(&dp->owners, CLAIM_PORT, ofp_to_u16(port), &in6addr_any,
                     entry);
     }
 }

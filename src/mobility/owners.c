@@ -22,13 +22,13 @@ claim_hash(enum claim_kind kind, uint32_t scope, const struct in6_addr *addr)
 }
 
 static struct claim *
-find(const struct owners *claims, enum claim_kind kind, uint32_t scope,
+find(const struct owners *owners, enum claim_kind kind, uint32_t scope,
      const struct in6_addr *addr)
 {
     struct claim *claim;
 
     HMAP_FOR_EACH_WITH_HASH (claim, node, claim_hash(kind, scope, addr),
-                             &claims->claims) {
+                             &owners->claims) {
         if (claim->kind == kind && claim->scope == scope
             && addr_equals(&claim->addr, addr)) {
             return claim;
@@ -38,27 +38,27 @@ find(const struct owners *claims, enum claim_kind kind, uint32_t scope,
 }
 
 void
-owners_init(struct owners *claims)
+owners_init(struct owners *owners)
 {
-    hmap_init(&claims->claims);
+    hmap_init(&owners->claims);
 }
 
 void
-owners_finish(struct owners *claims)
+owners_finish(struct owners *owners)
 {
     struct claim *claim;
 
-    HMAP_FOR_EACH_POP (claim, node, &claims->claims) {
+    HMAP_FOR_EACH_POP (claim, node, &owners->claims) {
         free(claim);
     }
-    hmap_destroy(&claims->claims);
+    hmap_destroy(&owners->claims);
 }
 
 void *
-owners_take(struct owners *claims, enum claim_kind kind, uint32_t scope,
+owners_take(struct owners *owners, enum claim_kind kind, uint32_t scope,
             const struct in6_addr *addr, void *owner)
 {
-    struct claim *claim = find(claims, kind, scope, addr);
+    struct claim *claim = find(owners, kind, scope, addr);
     void *before = claim ? claim->owner : NULL;
 
     if (!claim) {
@@ -66,7 +66,7 @@ owners_take(struct owners *claims, enum claim_kind kind, uint32_t scope,
         claim->kind = kind;
         claim->scope = scope;
         claim->addr = *addr;
-        hmap_insert(&claims->claims, &claim->node,
+        hmap_insert(&owners->claims, &claim->node,
                     claim_hash(kind, scope, addr));
     }
     claim->owner = owner;
@@ -74,22 +74,22 @@ owners_take(struct owners *claims, enum claim_kind kind, uint32_t scope,
 }
 
 void
-owners_drop(struct owners *claims, enum claim_kind kind, uint32_t scope,
+owners_drop(struct owners *owners, enum claim_kind kind, uint32_t scope,
             const struct in6_addr *addr, const void *owner)
 {
-    struct claim *claim = find(claims, kind, scope, addr);
+    struct claim *claim = find(owners, kind, scope, addr);
 
     if (claim && claim->owner == owner) {
-        hmap_remove(&claims->claims, &claim->node);
+        hmap_remove(&owners->claims, &claim->node);
         free(claim);
     }
 }
 
 void *
-owners_find(const struct owners *claims, enum claim_kind kind, uint32_t scope,
+owners_find(const struct owners *owners, enum claim_kind kind, uint32_t scope,
             const struct in6_addr *addr)
 {
-    struct claim *claim = find(claims, kind, scope, addr);
+    struct claim *claim = find(owners, kind, scope, addr);
 
     return claim ? claim->owner : NULL;
 }
