@@ -19,6 +19,7 @@
  *      remove NAME                  an interface or a network
  *      show [WORD...]               flows of objects; lines with all words
  *      count                        all flows, the fixed ones included
+ *      dump FILE                    all flows, as ovs-ofctl reads them
  */
 
 #include <errno.h>
@@ -328,6 +329,20 @@ do_count(struct run *run)
                   flow_table_count(datapath_flows(run->dp)));
 }
 
+/* For tests/test_pipeline.py. */
+static void
+do_dump(struct run *run)
+{
+    struct ds flows = DS_EMPTY_INITIALIZER;
+    FILE *file = fopen(name(run), "w");
+
+    flow_table_format(datapath_flows(run->dp), &flows);
+    if (!file || fputs(ds_cstr(&flows), file) < 0 || fclose(file)) {
+        fail(run, "cannot write");
+    }
+    ds_destroy(&flows);
+}
+
 static const struct {
     const char *name;
     void (*run)(struct run *);
@@ -337,6 +352,7 @@ static const struct {
     { "out", do_out }, { "accept", do_accept }, { "reject", do_reject },
     { "open", do_open }, { "close", do_close }, { "remove", do_remove },
     { "show", do_show }, { "count", do_count },
+    { "dump", do_dump },
 };
 
 static void
