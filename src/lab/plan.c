@@ -1,0 +1,66 @@
+#include <config.h>
+
+#include "lab/plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "hash.h"
+#include "openvswitch/util.h"
+#include "util.h"
+
+void
+plan_prefix(enum addr_family family, struct prefix *prefix)
+{
+    int error = prefix_parse(family == ADDR_V4 ? "198.19.0.0/16"
+                             : "fd77:6174:6172::/48", prefix, NULL);
+    ovs_assert(!error);
+}
+
+char *
+plan_mgmt(unsigned int site, unsigned int n, char buf[ADDR_STRLEN])
+{
+    snprintf(buf, ADDR_STRLEN, "198.19.%u.%u", site, n);
+    return buf;
+}
+
+char *
+plan_transit(unsigned int site, enum addr_family family, int end,
+             char buf[ADDR_STRLEN])
+{
+    if (family == ADDR_V4) {
+        snprintf(buf, ADDR_STRLEN, "198.19.255.%u", 4 * site + 1 + end);
+    } else {
+        snprintf(buf, ADDR_STRLEN, "fd77:6174:6172:%x::%d", site, 1 + end);
+    }
+    return buf;
+}
+
+unsigned int
+plan_site_number(const struct labfile *file, const char *name)
+{
+    const struct labfile_site *first = file->sites.items;
+
+    return name ? labfile_find_site(file, name) - first + 1 : 0;
+}
+
+char *
+plan_netns(const char *lab, const char *node, char buf[PLAN_NETNS_LEN])
+{
+    snprintf(buf, PLAN_NETNS_LEN, "watari-%s-%s", lab, node);
+    return buf;
+}
+
+char *
+plan_ifname(const char *prefix, const char *name, char buf[PLAN_IFNAME_LEN])
+{
+    int room = PLAN_IFNAME_LEN - 1 - strlen(prefix);
+
+    if (strlen(name) <= room) {
+        snprintf(buf, PLAN_IFNAME_LEN, "%s%s", prefix, name);
+    } else {
+        snprintf(buf, PLAN_IFNAME_LEN, "%s%.*s%06x", prefix, room - 6, name,
+                 hash_string(name, 0) & 0xffffff);
+    }
+    return buf;
+}
