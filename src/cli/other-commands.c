@@ -1,0 +1,93 @@
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "openvswitch/json.h"
+#include "openvswitch/util.h"
+#include "util.h"
+
+#include "cli/commands.h"
+#include "lab/client.h"
+#include "lab/labfile.h"
+#include "lab/machine.h"
+#include "lab/system.h"
+
+static int
+run_apply(const struct invocation *in, struct err *err)
+{
+    struct problems problems;
+    struct labfile file;
+
+    problems_init(&problems);
+    int error = labfile_read(in->args[0], false, &file, &problems, err);
+    if (problems.n) {
+        fprintf(stderr, "%s\n", problems_text(&problems));
+        err->text[0] = '\0';
+    } else if (!error) {
+        struct json *config = system_config(&file);
+        struct client *client;
+
+        error = invocation_connect(in, &client, err);
+        if (!error) {
+            error = client_request(client, "PUT", "/config", config, NULL,
+                                   err);
+            client_destroy(client);
+        }
+        json_destroy(config);
+    }
+    labfile_free(&file);
+    problems_finish(&problems);
+    return error ? COMMAND_FAILED : COMMAND_OK;
+}
+
+/* The benchmarks are a program of their own, which has its own options. */
+static int
+run_bench(const struct invocation *in, struct err *err)
+{
+    char *program;
+
+    if (machine_find("watari-bench", &program, err)) {
+        return COMMAND_FAILED;
+    }
+
+    char **argv = xcalloc(in->n_args + 8, sizeof *argv);
+    size_t n = 0;
+    argv[n++] = program;
+    for (size_t i = 0; i < in->n_args; i++) {
+        argv[n++] = in->args[i];
+    }
+    for (const struct option_row *row = in->command->options; row->name;
+         row++) {
+        const char *value = invocation_option(in, row->name);
+        if (value) {
+            argv[n++] = xasprintf("--%s%s%s", row->name,
+                                  row->argument ? "=" : "", value);
+        }
+    }
+    if (in->format == FORMAT_JSON) {
+        argv[n++] = xasprintf("--json");
+    }
+    execv(program, argv);
+    err_set(err, errno, "%s: %s", program, ovs_strerror(errno));
+    return COMMAND_FAILED;
+}
+
+static const struct option_row bench_options[] = {
+    { "runs", "N", "repeat each measurement" },
+    { "quick", NULL, "fewer and shorter measurements" },
+    { "html", "FILE", "write a page with plots" },
+    { NULL },
+};
+
+static const struct command rows[] = {
+    { "apply", NULL, "FILE", 1, 1, NULL,
+      "make sites, hosts, networks, VMs and endpoints as a file says",
+      "  watari apply system.yaml", run_apply },
+    { "bench", NULL, "NAME", 1, 1, bench_options, "measure something",
+      "  watari bench blackout --runs 20 -o json", run_bench },
+};
+const struct command_table other_commands = { rows, ARRAY_SIZE(rows) };
