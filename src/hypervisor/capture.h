@@ -19,7 +19,7 @@ struct capture;
 struct dp_packet;
 
 #define CAPTURE_MAX_BYTES (256 << 20)
-#define CAPTURE_MAX_FRAME 65550         /* Ethernet, without its header. */
+#define CAPTURE_MAX_FRAME 65550         /* Bytes, Ethernet header included. */
 
 struct capture_stats {
     uint64_t frames;                    /* Received, dropped ones included. */

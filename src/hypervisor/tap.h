@@ -34,7 +34,8 @@ int tap_delete(const char *name, struct err *);
  * for virtio-net in front of each frame.  EBUSY if another has it. */
 int tap_attach(const char *name, int *fd, struct err *);
 
-/* The guest's end, in the agent's own hands; plain Ethernet frames. */
+/* The guest's end of a tap that exists, in the agent's own hands; plain
+ * Ethernet frames. */
 int tap_open(const char *name, struct tap **, struct err *);
 void tap_close(struct tap *);
 

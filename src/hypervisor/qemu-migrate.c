@@ -1,0 +1,580 @@
+#include <config.h>
+#include "hypervisor/qemu-private.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hypervisor/qemu-args.h"
+#include "hypervisor/qemu-watchdog.h"
+#include "hypervisor/qmp.h"
+#include "openvswitch/json.h"
+#include "openvswitch/util.h"
+#include "util.h"
+
+/* Bytes a second that stand for "no limit". */
+#define BANDWIDTH_MAX (1LL << 40)
+
+/* QEMU repeats its RARP; once is enough for whoever still listens to it. */
+#define ANNOUNCE_ROUNDS 1
+
+/* Capabilities: both sides report each change; the source's guest stops and
+ * waits before the last part.  Never "return-path": when its connection
+ * breaks in the wrong moment, both guests run. */
+static struct json *
+capabilities(bool source)
+{
+    const struct {
+        const char *name;
+        bool state;
+    } rows[] = {
+        { "events", true },
+        { "pause-before-switchover", source },
+        { "return-path", false },
+    };
+    struct json *array = json_array_create_empty();
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct json *row = json_object_create();
+        json_object_put_string(row, "capability", rows[i].name);
+        json_object_put(row, "state", json_boolean_create(rows[i].state));
+        json_array_add(array, row);
+    }
+    struct json *arguments = json_object_create();
+    json_object_put(arguments, "capabilities", array);
+    return arguments;
+}
+
+static void
+put_integer(struct json *object, const char *name, long long value)
+{
+    json_object_put(object, name, json_integer_create(value));
+}
+
+static struct json *
+limit_parameters(const struct migration_limits *limits)
+{
+    struct json *p = json_object_create();
+    put_integer(p, "max-bandwidth",
+                limits->bandwidth ? MIN(limits->bandwidth, BANDWIDTH_MAX)
+                : BANDWIDTH_MAX);
+    put_integer(p, "downtime-limit", limits->downtime_ms);
+    return p;
+}
+
+/* Certificates for the stream, so that each end knows the other. */
+static void
+add_tls(struct qemu_vm *vm, enum call_id call, bool source,
+        struct json *parameters)
+{
+    if (!vm->qemu->tls_dir) {
+        return;
+    }
+    struct json *id = json_object_create();
+    json_object_put_string(id, "id", "tls0");
+    call_add_tolerant(vm, call, "object-del", id);
+
+    struct json *object = json_object_create();
+    json_object_put_string(object, "qom-type", "tls-creds-x509");
+    json_object_put_string(object, "id", "tls0");
+    json_object_put_string(object, "dir", vm->qemu->tls_dir);
+    json_object_put_string(object, "endpoint", source ? "client" : "server");
+    json_object_put(object, "verify-peer", json_boolean_create(true));
+    call_add(vm, call, "object-add", object);
+    json_object_put_string(parameters, "tls-creds", "tls0");
+}
+
+/* Destination. */
+
+static struct json *
+incoming_uri(const struct qemu_vm *vm)
+{
+    const char *address = vm->qemu->address;
+    bool v6 = strchr(address, ':');
+    struct json *arguments = json_object_create();
+    json_object_put_format(arguments, "uri", "tcp:%s%s%s:0", v6 ? "[" : "",
+                           address, v6 ? "]" : "");
+    return arguments;
+}
+
+char *
+qemu_listen_uri(const struct json *query_migrate)
+{
+    const struct json *list
+        = query_migrate && query_migrate->type == JSON_OBJECT
+          ? shash_find_data(json_object(query_migrate), "socket-address")
+          : NULL;
+    if (!list || list->type != JSON_ARRAY || !json_array(list)->n) {
+        return NULL;
+    }
+    const struct json *first = json_array(list)->elems[0];
+    const char *host = qemu_json_string(first, "host");
+    const char *port = qemu_json_string(first, "port");
+    bool v6 = strchr(host, ':');
+    return (*host && *port
+            ? xasprintf("tcp:%s%s%s:%s", v6 ? "[" : "", host, v6 ? "]" : "",
+                        port)
+            : NULL);
+}
+
+static int
+open_for_migration(struct qemu_vm *vm, struct err *err)
+{
+    if (call_begin(vm, CALL_LISTEN)) {
+        struct json *parameters = json_object_create();
+        put_integer(parameters, "announce-rounds", ANNOUNCE_ROUNDS);
+        call_add(vm, CALL_LISTEN, "migrate-set-capabilities",
+                 capabilities(false));
+        add_tls(vm, CALL_LISTEN, false, parameters);
+        call_add(vm, CALL_LISTEN, "migrate-set-parameters", parameters);
+        call_add(vm, CALL_LISTEN, "migrate-incoming", incoming_uri(vm));
+        call_add(vm, CALL_LISTEN, "query-migrate", NULL);
+    }
+    struct json *results[CALL_MAX] = { NULL };
+    int error = call_end_with_results(vm, CALL_LISTEN, results, CALL_MAX,
+                                      err);
+    if (error) {
+        return error;
+    }
+    for (size_t i = 0; i < CALL_MAX; i++) {
+        if (!vm->uri) {
+            vm->uri = qemu_listen_uri(results[i]);
+        }
+        json_destroy(results[i]);
+    }
+    return vm->uri ? 0 : err_set(err, EPROTO, "QEMU does not say where it "
+                                 "listens");
+}
+
+int
+qemu_listen(struct hypervisor *hv, const struct vm *record, char **uri,
+            struct err *err)
+{
+    struct qemu *q = qemu_cast(hv);
+    int error = qemu_args_check(record, err);
+    if (error) {
+        return error;
+    }
+    if (q->probe) {
+        return EINPROGRESS;     /* Until we know the accelerator. */
+    }
+    struct qemu_vm *vm = qemu_find(q, &record->uuid);
+    if (vm && (vm->granted || (vm->process && !vm->incoming))) {
+        return err_set(err, EEXIST, "it runs here, or did; destroy it first");
+    }
+    vm = vm ? vm : qemu_vm_create(q, &record->uuid);
+    if (!vm->process && !vm->starting) {
+        error = qemu_vm_start(vm, record, true, err);
+        return error ? error : EINPROGRESS;
+    }
+    error = qemu_find_ready(hv, &record->uuid, &vm, err);
+    if (!error && !vm->uri) {
+        error = open_for_migration(vm, err);
+    }
+    if (error != EINPROGRESS) {
+        vm->starting = false;
+    }
+    if (!error) {
+        *uri = xstrdup(vm->uri);
+    }
+    return error;
+}
+
+/* Lets the guest go, and remembers first that it may have gone. */
+static int
+let_run(struct qemu_vm *vm, struct err *err)
+{
+    if (call_begin(vm, CALL_GRANT)) {
+        int error = qemu_vm_set_mark(vm, "granted", true, err);
+        if (error) {
+            return error;
+        }
+        vm->granted = true;
+        call_add(vm, CALL_GRANT, "cont", NULL);
+    }
+    int error = call_end(vm, CALL_GRANT, err);
+    if (error == EREMOTEIO) {
+        /* It loaded but cannot run: end it, so that it never will. */
+        vm->cont_refused = true;
+        process_kill(vm->process, SIGKILL);
+        return EINPROGRESS;
+    }
+    return error;
+}
+
+int
+qemu_grant(struct hypervisor *hv, const struct uuid *uuid, struct err *err)
+{
+    struct qemu_vm *vm = qemu_find(qemu_cast(hv), uuid);
+    if (!vm) {
+        return err_set(err, ENOENT, "it is not here");
+    }
+    if (!vm->incoming) {
+        return err_set(err, EINVAL, "it was not received");
+    }
+    if (!vm->process) {
+        return (vm->granted
+                ? err_set(err, ESRCH, "it ran here and ended: %s", vm->error)
+                : err_set(err, ENOEXEC, "it did not load: %s", vm->error));
+    }
+    if (vm->migration == MIGRATION_FAILED && !vm->granted) {
+        process_kill(vm->process, SIGKILL);
+        return EINPROGRESS;
+    }
+    int error = qemu_find_ready(hv, uuid, &vm, err);
+    if (error || vm->cont_refused) {
+        return error ? error : EINPROGRESS;
+    }
+    if (vm->granted && !call_is_pending(vm, CALL_GRANT)
+        && (vm->state == VM_RUNNING || vm->state == VM_SENT)) {
+        return 0;               /* It was granted before. */
+    }
+    return (vm->granted || vm->migration == MIGRATION_COMPLETED
+            ? let_run(vm, err) : EINPROGRESS);
+}
+
+/* Source. */
+
+void
+qemu_migrate_reset(struct qemu_vm *vm)
+{
+    watchdog_release(vm->watchdog, &vm->qemu->old_watchdogs);
+    vm->watchdog = NULL;
+    vm->send = SEND_IDLE;
+    vm->proceeding = false;
+    vm->progress_at = 0;
+}
+
+static bool
+is_active(enum migration_status status)
+{
+    switch (status) {
+    case MIGRATION_SETUP:
+    case MIGRATION_ACTIVE:
+    case MIGRATION_PRE_SWITCHOVER:
+    case MIGRATION_DEVICE:
+    case MIGRATION_CANCELLING:
+    case MIGRATION_OTHER:
+        return true;
+    case MIGRATION_NONE:
+    case MIGRATION_COMPLETED:
+    case MIGRATION_FAILED:
+    case MIGRATION_CANCELLED:
+        break;
+    }
+    return false;
+}
+
+static int
+start_watchdog(struct qemu_vm *vm, struct err *err)
+{
+    char *path = xasprintf("%s/io/watchdog.qmp", vm->folder);
+    int error = watchdog_start(vm->qemu->watchdog_program, path,
+                               &vm->watchdog, err);
+    free(path);
+    return error;
+}
+
+static int
+send_command(struct qemu_vm *vm, const char *uri,
+             const struct migration_limits *limits, struct err *err)
+{
+    if (call_begin(vm, CALL_SEND)) {
+        struct json *parameters = limit_parameters(limits);
+        put_integer(parameters, "announce-rounds", ANNOUNCE_ROUNDS);
+        struct json *arguments = json_object_create();
+        json_object_put_string(arguments, "uri", uri);
+
+        vm->was_running = vm->state == VM_RUNNING;
+        vm->migration = MIGRATION_SETUP;    /* Forgets an earlier one. */
+        vm->error[0] = '\0';
+        call_add(vm, CALL_SEND, "migrate-set-capabilities",
+                 capabilities(true));
+        add_tls(vm, CALL_SEND, true, parameters);
+        call_add(vm, CALL_SEND, "migrate-set-parameters", parameters);
+        call_add(vm, CALL_SEND, "migrate", arguments);
+    }
+    int error = call_end(vm, CALL_SEND, err);
+    if (error && error != EINPROGRESS) {
+        vm->migration = MIGRATION_NONE;
+        qemu_migrate_reset(vm);
+    } else if (!error) {
+        vm->send = SEND_COPY;
+    }
+    return error;
+}
+
+/* Asks how far it is, from time to time.  Returns QEMU's word for why it
+ * failed, or "", in 'why'. */
+static int
+look_at_copy(struct qemu_vm *vm, char why[200], struct err *err)
+{
+    if (call_begin(vm, CALL_PROGRESS)) {
+        call_add(vm, CALL_PROGRESS, "query-migrate", NULL);
+    }
+    struct json *result;
+    int error = call_end_with_results(vm, CALL_PROGRESS, &result, 1, err);
+    if (error) {
+        return error;
+    }
+    const struct json *ram = qemu_json_object(result, "ram");
+    if (ram) {
+        vm->copy.copied = qemu_json_integer(ram, "transferred");
+        vm->copy.total = vm->copy.copied + qemu_json_integer(ram,
+                                                             "remaining");
+    }
+    ovs_strlcpy(why, qemu_json_string(result, "error-desc"), 200);
+    json_destroy(result);
+    vm->progress_at = vm->qemu->up.now + QEMU_PROGRESS_MS;
+    return 0;
+}
+
+/* The migration is over and the guest has stayed. */
+static int
+send_failed(struct qemu_vm *vm, struct err *err)
+{
+    if (vm->migration == MIGRATION_CANCELLED) {
+        qemu_migrate_reset(vm);
+        return err_set(err, ECANCELED, "the migration was cancelled");
+    }
+    char why[200];
+    vm->send = SEND_FAILED;
+    int error = look_at_copy(vm, why, err);
+    if (!error) {
+        ovs_strlcpy(vm->error, *why ? why : "QEMU does not say why",
+                    sizeof vm->error);
+        qemu_migrate_reset(vm);
+        error = err_set(err, EIO, "the migration failed: %s", vm->error);
+    }
+    return error;
+}
+
+/* What becomes of a migration that was started, as QEMU's events say. */
+static int
+follow_copy(struct qemu_vm *vm, struct err *err)
+{
+    char why[200];
+    int error;
+    switch (vm->migration) {
+    case MIGRATION_PRE_SWITCHOVER:
+    case MIGRATION_DEVICE:
+    case MIGRATION_COMPLETED:
+        vm->copy.paused = true;
+        return 0;
+
+    case MIGRATION_FAILED:
+    case MIGRATION_CANCELLED:
+        return send_failed(vm, err);
+
+    case MIGRATION_NONE:
+    case MIGRATION_SETUP:
+    case MIGRATION_ACTIVE:
+    case MIGRATION_CANCELLING:
+    case MIGRATION_OTHER:
+        break;
+    }
+    error = 0;
+    if (vm->qemu->up.now >= vm->progress_at
+        || call_is_pending(vm, CALL_PROGRESS)) {
+        error = look_at_copy(vm, why, err);
+    }
+    return error ? error : EINPROGRESS;
+}
+
+/* Begins to send, or finds that an earlier agent has begun. */
+static int
+begin_sending(struct qemu_vm *vm, struct err *err)
+{
+    memset(&vm->copy, 0, sizeof vm->copy);
+    if (is_active(vm->migration)) {
+        vm->was_running = true;
+        vm->send = SEND_COPY;
+        return start_watchdog(vm, err);
+    }
+    if (vm->state != VM_RUNNING && vm->state != VM_PAUSED) {
+        return err_set(err, EINVAL, "its guest does not run here");
+    }
+    int error = start_watchdog(vm, err);
+    if (!error) {
+        vm->send = SEND_WATCHDOG;
+    }
+    return error;
+}
+
+int
+qemu_send(struct hypervisor *hv, const struct uuid *uuid, const char *uri,
+          const struct migration_limits *limits,
+          struct copy_progress *progress, struct err *err)
+{
+    struct qemu_vm *vm;
+    int error = qemu_find_ready(hv, uuid, &vm, err);
+    if (error) {
+        return error;
+    }
+    if (vm->incoming && !vm->granted) {
+        return err_set(err, EINVAL, "it is being received here");
+    }
+    if (vm->state == VM_SENT) {
+        vm->copy.paused = true;
+        *progress = vm->copy;
+        return 0;
+    }
+
+    if (vm->send == SEND_IDLE) {
+        error = begin_sending(vm, err);
+    }
+    if (!error && vm->send == SEND_WATCHDOG) {
+        error = watchdog_status(vm->watchdog, err);
+        if (!error) {
+            vm->send = SEND_COMMAND;
+        } else if (error != EINPROGRESS) {
+            qemu_migrate_reset(vm);
+        }
+    }
+    if (!error && vm->send == SEND_COMMAND) {
+        error = send_command(vm, uri, limits, err);
+    }
+    if (!error && (vm->send == SEND_COPY || vm->send == SEND_FAILED)) {
+        error = follow_copy(vm, err);
+    }
+    *progress = vm->copy;
+    return error;
+}
+
+int
+qemu_set_limits(struct hypervisor *hv, const struct uuid *uuid,
+                const struct migration_limits *limits, struct err *err)
+{
+    struct qemu_vm *vm;
+    int error = qemu_find_ready(hv, uuid, &vm, err);
+    if (error) {
+        return error;
+    }
+    if (call_begin(vm, CALL_LIMITS)) {
+        call_add(vm, CALL_LIMITS, "migrate-set-parameters",
+                 limit_parameters(limits));
+    }
+    return call_end(vm, CALL_LIMITS, err);
+}
+
+static int
+proceed_command(struct qemu_vm *vm, struct err *err)
+{
+    if (call_begin(vm, CALL_PROCEED)) {
+        struct json *arguments = json_object_create();
+        json_object_put_string(arguments, "state", "pre-switchover");
+        if (vm->watchdog) {
+            watchdog_stand_aside(vm->watchdog);
+        }
+        vm->proceeding = true;
+        call_add(vm, CALL_PROCEED, "migrate-continue", arguments);
+    }
+    int error = call_end(vm, CALL_PROCEED, err);
+    if (error && error != EINPROGRESS) {
+        vm->proceeding = false;
+    }
+    return error;
+}
+
+int
+qemu_proceed(struct hypervisor *hv, const struct uuid *uuid, struct err *err)
+{
+    struct qemu_vm *vm;
+    int error = qemu_find_ready(hv, uuid, &vm, err);
+    if (error) {
+        return error;
+    }
+    if (call_is_pending(vm, CALL_PROCEED)
+        || (vm->migration == MIGRATION_PRE_SWITCHOVER && !vm->proceeding)) {
+        error = proceed_command(vm, err);
+        if (error) {
+            return error;
+        }
+    }
+    if (vm->state == VM_SENT) {
+        qemu_migrate_reset(vm);
+        return 0;
+    }
+    switch (vm->migration) {
+    case MIGRATION_FAILED:
+    case MIGRATION_CANCELLED:
+        return send_failed(vm, err);
+    case MIGRATION_PRE_SWITCHOVER:
+    case MIGRATION_DEVICE:
+    case MIGRATION_COMPLETED:
+    case MIGRATION_CANCELLING:
+        return EINPROGRESS;
+    case MIGRATION_NONE:
+    case MIGRATION_SETUP:
+    case MIGRATION_ACTIVE:
+    case MIGRATION_OTHER:
+        break;
+    }
+    return err_set(err, EINVAL, "its migration is not at the switchover but "
+                   "%s", migration_status_name(vm->migration));
+}
+
+int
+qemu_take_back(struct hypervisor *hv, const struct uuid *uuid,
+               struct err *err)
+{
+    struct qemu_vm *vm;
+    int error = qemu_find_ready(hv, uuid, &vm, err);
+    if (error) {
+        return error;
+    }
+    bool pending = call_is_pending(vm, CALL_GRANT);
+    if (!pending && vm->state == VM_RUNNING
+        && vm->migration == MIGRATION_COMPLETED) {
+        return 0;               /* It was taken back before. */
+    }
+    if (!pending && vm->state != VM_SENT) {
+        return err_set(err, EPERM, "it has not been sent");
+    }
+    if (call_begin(vm, CALL_GRANT)) {
+        call_add(vm, CALL_GRANT, "cont", NULL);
+    }
+    return call_end(vm, CALL_GRANT, err);
+}
+
+int
+qemu_cancel(struct hypervisor *hv, const struct uuid *uuid, struct err *err)
+{
+    struct qemu_vm *vm = qemu_find(qemu_cast(hv), uuid);
+    if (!vm || !vm->process) {
+        return 0;               /* Nothing to cancel. */
+    }
+    int error = qemu_find_ready(hv, uuid, &vm, err);
+    if (error) {
+        return error;
+    }
+    if (vm->incoming && !vm->granted) {
+        return err_set(err, EINVAL, "it is being received here; destroy it");
+    }
+    if (vm->send == SEND_WATCHDOG) {
+        qemu_migrate_reset(vm);
+    }
+
+    bool active = is_active(vm->migration);
+    if (vm->state == VM_SENT || (active && vm->proceeding)
+        || vm->migration == MIGRATION_DEVICE) {
+        return err_set(err, EBUSY, "it is too late to cancel: the rest has "
+                       "been sent");
+    }
+    if ((active && vm->migration != MIGRATION_CANCELLING)
+        || call_is_pending(vm, CALL_CANCEL)) {
+        if (call_begin(vm, CALL_CANCEL)) {
+            call_add(vm, CALL_CANCEL, "migrate_cancel", NULL);
+        }
+        error = call_end(vm, CALL_CANCEL, err);
+        if (error) {
+            return error;
+        }
+    }
+    if (is_active(vm->migration)
+        || (vm->was_running && vm->state != VM_RUNNING)) {
+        return EINPROGRESS;     /* QEMU is about to let it run. */
+    }
+    qemu_migrate_reset(vm);
+    return 0;
+}

@@ -1,0 +1,58 @@
+#ifndef HYPERVISOR_QEMU_PROCESS_H
+#define HYPERVISOR_QEMU_PROCESS_H 1
+
+/* Processes that outlive us: started as another user, found again by a later
+ * process of ours, and never mistaken for whoever got their number later. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+struct process;
+
+#define CREDENTIALS_MAX_GROUPS 16
+
+struct credentials {
+    uid_t uid;
+    gid_t gid;
+    gid_t groups[CREDENTIALS_MAX_GROUPS];
+    size_t n_groups;
+};
+
+/* 'user' is a name, whose groups are then taken over, or "UID:GID".  Root is
+ * refused: EPERM. */
+int credentials_parse(const char *user, struct credentials *, struct err *);
+
+struct process_config {
+    const struct credentials *credentials;
+    const char *folder;         /* Its working directory. */
+    const char *pid_file;       /* Written before it runs; null: none. */
+    int in, out, err;           /* Its standard files; -1: /dev/null. */
+    const int *fds;             /* Stay open, under the same numbers. */
+    size_t n_fds;
+    uint64_t max_file_size;     /* What it may write to a file; 0: no limit. */
+};
+
+/* Starts 'argv' (null-terminated) in a session of its own, with an almost
+ * empty environment. */
+int process_spawn(const struct process_config *, char *argv[],
+                  struct process **, struct err *);
+
+/* The process that wrote 'pid_file', if it lives.  ESRCH if it ended, ENOENT
+ * if there is no such file. */
+int process_find(const char *pid_file, struct process **, struct err *);
+
+/* Forgets about it; it runs on. */
+void process_close(struct process *);
+
+pid_t process_pid(const struct process *);
+void process_kill(struct process *, int sig);
+
+/* Has it ended?  Then 'how' says "status 1", "signal 9" or "". */
+bool process_has_ended(struct process *, char *how, size_t size);
+void process_wait(struct process *);
+
+#endif /* hypervisor/qemu-process.h */

@@ -1,0 +1,572 @@
+"""The hypervisor driver with real QEMUs, under TCG.
+
+Two hosts, each a network namespace with a link between them; on each the
+test driver (src/hypervisor/test-driver.c) is the agent, which tests kill as
+they like.  The guest answers pings; its taps have an address, so that the
+namespace itself is the guest's neighbour.
+"""
+import collections
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = pathlib.Path(os.environ.get("WATARI_BUILD", ROOT / "build"))
+IMAGE = pathlib.Path(os.environ.get("WATARI_TEST_IMAGE", BUILD / "mini"))
+DRIVER = BUILD / "src/hypervisor/test-hypervisor-driver"
+WATCHDOG = BUILD / "src/hypervisor/watari-watchdog"
+QEMU_UID = 64059                # Nobody in particular.
+GUEST, NEIGHBOUR = "10.9.0.2", "10.9.0.1"
+GUEST_MAC = "52:54:00:00:00:01"
+MB = 1 << 20
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+    pytest.mark.skipif(not (IMAGE / "vmlinuz").exists(),
+                       reason=f"no guest image in {IMAGE}"),
+]
+
+# Sends an echo request (RFC 792) and waits a second for its answer.
+PING = f"""
+import os, socket, struct, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+me = os.getpid() & 0xffff
+sum = 0x0800 + me + 1
+sum = (sum & 0xffff) + (sum >> 16)
+s.sendto(struct.pack("!BBHHH", 8, 0, ~sum & 0xffff, me, 1), ("{GUEST}", 0))
+end = time.monotonic() + 1
+while time.monotonic() < end:
+    s.settimeout(max(end - time.monotonic(), 0.001))
+    answer = s.recv(2000)
+    if answer[20] == 0 and answer[24:26] == me.to_bytes(2, "big"):
+        sys.exit(0)
+sys.exit(1)
+"""
+
+Event = collections.namedtuple("Event", "vm kind migration time_us text")
+
+
+class Refused(Exception):
+    def __init__(self, code, text):
+        super().__init__(f"{os.strerror(code)}: {text}")
+        self.code = code
+
+
+def sh(*argv):
+    return subprocess.run(argv, check=True, capture_output=True,
+                          text=True).stdout
+
+
+def wait_for(condition, seconds=20, what="it"):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.01)
+    raise AssertionError(f"waited {seconds} s for {what}")
+
+
+class Host:
+    """A namespace, a run folder, and an agent that can die."""
+
+    def __init__(self, name, address, folder):
+        self.name, self.address = name, address
+        self.run_dir = folder / name
+        self.namespace = f"hyp-{os.getpid()}-{name}"
+        sh("ip", "netns", "add", self.namespace)
+        self.ip("link", "set", "lo", "up")
+        self.agent = None
+
+    def ip(self, *argv):
+        return sh("ip", "-n", self.namespace, *argv)
+
+    def start(self):
+        self.tags = 0
+        self.results, self.events, self.frames = {}, [], []
+        self.news = threading.Condition()
+        self.agent = subprocess.Popen(
+            ["ip", "netns", "exec", self.namespace, DRIVER, self.run_dir,
+             self.name, f"{QEMU_UID}:{QEMU_UID}", "tcg", IMAGE, self.address,
+             WATCHDOG],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            bufsize=1)
+        self.reader = threading.Thread(
+            target=self._read, args=(self.agent.stdout,), daemon=True)
+        self.reader.start()
+        self._wait(lambda: self.results.get("adopted"))
+        return self
+
+    def _read(self, stdout):
+        for line in stdout:
+            word, *rest = line.rstrip("\n").split(" ", 5)
+            with self.news:
+                if word == "event":
+                    self.events.append(Event(rest[0], rest[1], rest[2],
+                                             int(rest[3]),
+                                             " ".join(rest[4:])))
+                elif word == "frame":
+                    self.frames.append(bytes.fromhex(rest[1]))
+                elif word == "adopted":
+                    self.results[word] = ["ok"]
+                else:
+                    self.results[word] = rest
+                self.news.notify_all()
+
+    def _wait(self, condition, seconds=30):
+        with self.news:
+            assert self.news.wait_for(condition, seconds), "no answer"
+            return condition()
+
+    def begin(self, verb, vm, argument=""):
+        self.tags += 1
+        tag = f"t{self.tags}"
+        self.agent.stdin.write(f"{tag} {verb} {vm} {argument}\n")
+        return tag
+
+    def end(self, tag, seconds=30):
+        words = self._wait(lambda: self.results.get(tag), seconds)
+        if words[0] == "ok":
+            return " ".join(words[1:])
+        raise Refused(int(words[1]), " ".join(words[2:]))
+
+    def do(self, verb, vm, argument="", seconds=30):
+        return self.end(self.begin(verb, vm, argument), seconds)
+
+    def is_pending(self, tag):
+        with self.news:
+            return tag not in self.results
+
+    def event(self, kind, migration=None, seconds=30):
+        def find():
+            for e in self.events:
+                if e.kind == kind and migration in (None, e.migration):
+                    return e
+            return None
+        return self._wait(find, seconds)
+
+    def kill(self):
+        """The agent dies, without a word."""
+        self.agent.send_signal(signal.SIGKILL)
+        self.agent.wait()
+        self.reader.join()
+        self.agent = None
+
+    def folder(self, vm):
+        return self.run_dir / str(vm)
+
+    def pid(self, vm):
+        return int((self.folder(vm) / "pid").read_text().split()[0])
+
+    def can_ping(self):
+        return subprocess.run(
+            ["ip", "netns", "exec", self.namespace, sys.executable, "-c",
+             PING], stderr=subprocess.DEVNULL).returncode == 0
+
+    def meet_guest(self, vm):
+        """Makes the namespace the guest's neighbour."""
+        tap = self.do("tap", vm)
+        self.ip("link", "set", tap, "address", "02:00:00:00:00:01")
+        self.ip("address", "replace", NEIGHBOUR + "/24", "dev", tap)
+        self.ip("neighbour", "replace", GUEST, "lladdr", GUEST_MAC, "dev",
+                tap)
+        return tap
+
+    def boot(self, vm):
+        self.do("boot", vm)
+        self.meet_guest(vm)
+        wait_for(self.can_ping, 60, "the guest to answer")
+
+    def state(self, vm):
+        return self.do("query", vm).split()[0]
+
+    def destroy(self):
+        if not self.agent:
+            self.start()
+        for line in self.do("list", uuid.UUID(int=0)).split("; "):
+            if line:
+                self.do("destroy", line.split()[0])
+        leftovers = [p.name for p in self.run_dir.iterdir()]
+        taps = [l for l in self.ip("-br", "link").split() if l[:2] == "wv"]
+        self.agent.stdin.close()
+        assert self.agent.wait(10) == 0
+        sh("ip", "netns", "del", self.namespace)
+        assert not leftovers and not taps
+
+
+@pytest.fixture
+def hosts():
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="hyp-", dir="/run"))
+    folder.chmod(0o755)
+    a = Host("a", "198.18.0.1", folder)
+    b = Host("b", "198.18.0.2", folder)
+    sh("ip", "link", "add", "wan", "netns", a.namespace, "type", "veth",
+       "peer", "name", "wan", "netns", b.namespace)
+    for host in a, b:
+        host.ip("address", "add", host.address + "/24", "dev", "wan")
+        host.ip("link", "set", "wan", "up")
+        host.start()
+    yield a, b
+    a.destroy()
+    b.destroy()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def vm(hosts):
+    vm = uuid.uuid4()
+    hosts[0].boot(vm)
+    return vm
+
+
+def copy(a, b, vm, armed=True):
+    """To the switchover."""
+    uri = b.do("listen", vm)
+    if armed:
+        a.do("capture", vm, "armed")
+    a.do("send", vm, uri)
+    return uri
+
+
+def switch_over(a, b, vm):
+    copy(a, b, vm)
+    a.do("capture", vm, "open")
+    a.do("proceed", vm)
+    b.do("grant", vm)
+    b.meet_guest(vm)
+
+
+def test_boot_query_stop(hosts, vm):
+    a, _ = hosts
+    assert a.do("query", vm).split()[:3] == ["running", "none", "0"]
+    a.do("boot", vm)            # Again does no harm.
+    pid = a.pid(vm)
+    a.do("stop", vm)
+    assert a.event("exited").text == "stopped"
+    assert not pathlib.Path(f"/proc/{pid}").exists()
+    assert a.state(vm) == "absent"
+    a.do("stop", vm)
+    a.boot(vm)                  # And again, as after a night's sleep.
+
+
+def test_qemu_is_unprivileged(hosts, vm):
+    a, _ = hosts
+    status = dict(
+        line.split(":\t", 1) for line in
+        pathlib.Path(f"/proc/{a.pid(vm)}/status").read_text().splitlines()
+        if ":\t" in line)
+    assert status["Uid"].split() == [str(QEMU_UID)] * 4
+    assert status["Gid"].split() == [str(QEMU_UID)] * 4
+    assert status["Groups"].strip() == ""
+    for kind in "Inh", "Prm", "Eff", "Amb":
+        assert int(status["Cap" + kind], 16) == 0
+    assert status["NoNewPrivs"] == "1"
+    assert status["Seccomp"] == "2"
+    fds = pathlib.Path(f"/proc/{a.pid(vm)}/fd")
+    assert os.readlink(fds / "0") == "/dev/null"
+    io = a.folder(vm) / "io"
+    assert io.stat().st_uid == QEMU_UID
+    assert io.stat().st_mode & 0o777 == 0o700
+    assert (a.folder(vm) / "pid").stat().st_uid == 0
+
+
+def test_console_log(hosts, vm):
+    a, _ = hosts
+    log = a.folder(vm) / "io/console.log"
+    wait_for(lambda: log.stat().st_size > 0, what="a word from the guest")
+
+
+def test_adopt(hosts, vm):
+    a, _ = hosts
+    pid = a.pid(vm)
+    a.kill()
+    assert a.start().state(vm) == "running"
+    assert a.pid(vm) == pid
+    assert a.do("query", vm).split()[4] == "web1"
+    assert a.can_ping()
+    a.do("stop", vm)            # Not our child any more, but it obeys.
+
+
+def test_adopt_recycled_pid(hosts, vm):
+    """Whoever got the number of a QEMU that died is left alone."""
+    a, _ = hosts
+    a.kill()
+    os.kill(a.pid(vm), signal.SIGKILL)
+    with subprocess.Popen(["sleep", "1000"]) as innocent:
+        pid_file = a.folder(vm) / "pid"
+        start = pid_file.read_text().split()[1]
+        pid_file.write_text(f"{innocent.pid} {start}\n")
+        assert a.start().state(vm) == "failed"
+        a.do("destroy", vm)
+        assert innocent.poll() is None
+        innocent.kill()
+
+
+def test_death_is_noticed(hosts, vm):
+    a, _ = hosts
+    os.kill(a.pid(vm), signal.SIGKILL)
+    assert "signal 9" in a.event("exited").text
+    assert a.state(vm) == "failed"
+    with pytest.raises(Refused):
+        a.do("proceed", vm)
+
+
+def test_bad_boot_says_why(hosts):
+    a, _ = hosts
+    vm = uuid.uuid4()
+    with pytest.raises(Refused, match="memory"):
+        a.do("boot", vm, 2_000_000_000)
+
+
+def test_move(hosts, vm):
+    a, b = hosts
+    switch_over(a, b, vm)
+    assert b.can_ping()
+    assert a.state(vm) == "sent"
+    assert b.do("query", vm).split()[:3] == ["running", "completed", "1"]
+    stopped, resumed = a.event("stopped"), b.event("resumed")
+    assert 0 < resumed.time_us - stopped.time_us < 10_000_000
+    print("blackout", (resumed.time_us - stopped.time_us) / 1000, "ms")
+
+    # What is done is done, and doing it again changes nothing.
+    b.do("grant", vm)
+    a.do("proceed", vm)
+    with pytest.raises(Refused) as e:
+        a.do("cancel", vm)
+    assert os.strerror(e.value.code) == "Device or resource busy"
+
+    a.do("destroy", vm)
+    switch_over(b, a, vm)       # And home.
+    assert a.can_ping()
+    b.do("destroy", vm)
+
+
+def test_capture(hosts, vm):
+    """A stopped guest's packets come out in order, none missing."""
+    a, b = hosts
+    copy(a, b, vm)
+    a.event("stopped")
+    n = 2000
+    a.do("inject", vm, f"0 {n // 2}")
+    a.do("capture", vm, "open")
+    a.do("inject", vm, f"{n // 2} {n // 2}")
+    a.do("proceed", vm)
+
+    def mine():
+        a.do("drain", vm)
+        return [f for f in a.frames if f[12:14] == b"\x88\xb5"]
+    wait_for(lambda: len(mine()) >= n, what="all frames")
+    assert [int.from_bytes(f[14:18], "big") for f in mine()] == list(range(n))
+    assert {len(f) for f in mine()} == {60}
+
+
+def test_capture_ends(hosts, vm):
+    """Armed, the guest lives as before; also after an agent died there."""
+    a, _ = hosts
+    a.do("capture", vm, "armed")
+    assert a.can_ping()
+    a.kill()
+    assert a.start().can_ping()
+    a.do("capture", vm, "armed")
+    a.do("capture", vm, "open")
+    assert not a.can_ping()
+    a.do("drain", vm)
+    assert len(a.frames) > 0
+    a.do("capture", vm, "closed")
+    assert a.can_ping()
+    a.do("capture", vm, "off")
+    a.do("capture", vm, "off")
+    assert a.can_ping()
+
+
+def test_cancel_in_copy(hosts, vm):
+    a, b = hosts
+    uri = b.do("listen", vm)
+    sending = a.begin("send", vm, f"{uri} {MB}")    # Takes its time.
+    a.event("migration", "active")
+    a.do("cancel", vm)
+    with pytest.raises(Refused) as e:
+        a.end(sending)
+    assert os.strerror(e.value.code) == "Operation canceled"
+    assert a.state(vm) == "running" and a.can_ping()
+    a.do("cancel", vm)          # Nothing to cancel.
+
+    # The destination, left alone, knows that nothing will come of it.
+    b.event("exited")
+    with pytest.raises(Refused) as e:
+        b.do("grant", vm)
+    assert os.strerror(e.value.code) == "Exec format error"
+    b.do("destroy", vm)
+    switch_over(a, b, vm)
+    assert b.can_ping()
+
+
+def test_cancel_at_switchover(hosts, vm):
+    a, b = hosts
+    copy(a, b, vm)
+    a.do("capture", vm, "open")
+    assert a.state(vm) == "paused"
+    a.do("cancel", vm)
+    a.event("resumed")          # By itself.
+    assert a.state(vm) == "running"
+    a.do("capture", vm, "closed")
+    a.do("capture", vm, "off")
+    assert a.can_ping()
+    with pytest.raises(Refused):
+        a.do("take-back", vm)
+
+
+def test_destination_dies_in_copy(hosts, vm):
+    a, b = hosts
+    uri = b.do("listen", vm)
+    sending = a.begin("send", vm, f"{uri} {MB}")
+    a.event("migration", "active")
+    os.kill(b.pid(vm), signal.SIGKILL)
+    with pytest.raises(Refused):
+        a.end(sending)
+    assert a.state(vm) == "running" and a.can_ping()
+
+
+def test_destination_dies_at_switchover(hosts, vm):
+    a, b = hosts
+    copy(a, b, vm)
+    os.kill(b.pid(vm), signal.SIGKILL)
+    b.event("exited")
+    with pytest.raises(Refused):
+        a.do("proceed", vm)
+    a.event("resumed")          # By itself.
+    a.do("capture", vm, "off")
+    assert a.can_ping()
+
+
+def test_load_fails(hosts, vm):
+    """The source has sent everything, but not to a guest of this shape."""
+    a, b = hosts
+    uri = b.do("listen", vm, 64 * 1024)
+    sending = a.begin("send", vm, uri)
+    b.event("exited")
+    with pytest.raises(Refused) as e:
+        b.do("grant", vm)
+    assert os.strerror(e.value.code) == "Exec format error"
+    try:
+        a.end(sending)
+        a.do("proceed", vm)
+        a.do("take-back", vm)
+    except Refused:
+        pass                    # It noticed before it had sent all.
+    wait_for(lambda: a.state(vm) == "running", what="the source to run")
+    assert a.can_ping()
+
+
+def test_take_back(hosts, vm):
+    """After a refusal, with everything sent, the source runs again."""
+    a, b = hosts
+    copy(a, b, vm, armed=False)
+    with pytest.raises(Refused):
+        a.do("take-back", vm)
+    a.do("proceed", vm)
+    os.kill(b.pid(vm), signal.SIGKILL)
+    b.event("exited")
+    with pytest.raises(Refused) as e:
+        b.do("grant", vm)
+    assert os.strerror(e.value.code) == "Exec format error"
+    assert a.state(vm) == "sent"
+    a.do("take-back", vm)
+    a.do("take-back", vm)
+    assert a.state(vm) == "running" and a.can_ping()
+
+
+def test_dead_after_grant_is_not_refused(hosts, vm):
+    a, b = hosts
+    switch_over(a, b, vm)
+    b.kill()
+    os.kill(b.pid(vm), signal.SIGKILL)
+    b.start()
+    with pytest.raises(Refused) as e:
+        b.do("grant", vm)
+    assert os.strerror(e.value.code) == "No such process"
+
+
+def test_grant_by_a_new_agent(hosts, vm):
+    """Both agents die behind the copy; QEMU knows how things are."""
+    a, b = hosts
+    copy(a, b, vm)
+    a.do("proceed", vm)
+    a.kill()
+    b.kill()
+    a.start()
+    b.start()
+    assert a.state(vm) == "sent"
+    assert b.do("query", vm).split()[:3] == ["paused", "completed", "0"]
+    b.do("grant", vm)
+    b.meet_guest(vm)
+    assert b.can_ping()
+
+
+def test_agent_dies_in_copy(hosts, vm):
+    """A new agent goes on with the copy that it finds."""
+    a, b = hosts
+    uri = b.do("listen", vm)
+    a.begin("send", vm, f"{uri} {20 * MB}")
+    a.event("migration", "active")
+    a.kill()
+    b.kill()
+    b.start()
+    assert b.do("listen", vm) == uri
+    a.start()
+    a.do("send", vm, uri)
+    a.do("proceed", vm)
+    b.do("grant", vm)
+    b.meet_guest(vm)
+    assert b.can_ping()
+
+
+def test_watchdog_when_agent_dies(hosts, vm):
+    a, b = hosts
+    copy(a, b, vm)
+    a.do("capture", vm, "open")
+    a.kill()
+    killed = time.monotonic()
+    a.start()
+    wait_for(lambda: a.state(vm) == "running", 5, "the watchdog")
+    assert time.monotonic() - killed < 1.5
+    a.do("capture", vm, "off")
+    assert a.can_ping()
+
+
+def test_watchdog_when_agent_dawdles(hosts, vm):
+    a, b = hosts
+    copy(a, b, vm)
+    resumed, stopped = a.event("resumed"), a.event("stopped")
+    assert 1.9 < (resumed.time_us - stopped.time_us) / 1e6 < 4
+    with pytest.raises(Refused):
+        a.do("proceed", vm)
+    a.do("capture", vm, "off")
+    assert a.can_ping()
+
+
+def test_watchdog_stands_aside(hosts, vm):
+    """Nothing is left of it when a move is done."""
+    a, b = hosts
+    switch_over(a, b, vm)
+    socket = str(a.folder(vm) / "io/watchdog.qmp")
+
+    def watchdogs():
+        return [p for p in pathlib.Path("/proc").glob("[0-9]*/cmdline")
+                if socket.encode() in read(p)]
+
+    def read(path):
+        try:
+            return path.read_bytes()
+        except OSError:
+            return b""
+    wait_for(lambda: not watchdogs(), 2, "the watchdog to end")
