@@ -298,6 +298,43 @@ def test_agents_packet_goes_through_the_tables(world, v):
     assert (out.src, out.dst) == (MOBILE[v]["alice"], MOBILE[v]["bob"])
 
 
+@both_families
+def test_ping_the_router(world, v):
+    request, reply, proto, router = {
+        4: (8, 0, 1, "10.255.0.254"), 6: (128, 129, 58, "fd00:255::fe")}[v]
+    body = bytes([request, 0, 0, 0]) + b"\0\1\0\2" + b"payload"
+    src, dst = frames.ip(HOME[v]["web"]), frames.ip(router)
+    csum = (frames.checksum(body) if v == 4
+            else frames.l4_checksum(src, dst, proto, body))
+    body = body[:2] + csum.to_bytes(2, "big") + body[4:]
+    frame = frames.ip_frame(WEB_MAC, ROUTER, HOME[v]["web"], router, proto,
+                            body)
+    out = Ip(world.switch.exchange(WEB, frame, WEB)[-1])
+    assert (out.eth_src, out.eth_dst) == (ROUTER, WEB_MAC)
+    assert (out.src, out.dst, out.ttl) == (router, HOME[v]["web"], 64)
+    assert out.body[0] == reply
+    assert out.body[4:] == body[4:]
+    if v == 4:
+        assert frames.checksum(out.body) == 0
+
+
+@both_families
+def test_errors_of_routers_reach_the_agent(world, v):
+    proto, kind, router = {4: (1, 11, "203.0.113.1"),
+                           6: (58, 3, "2001:db8:77::1")}[v]
+    quote = frames.udp(OUR, OUR, MOBILE[v]["web"], MOBILE[v]["bob"])[14:]
+    frame = frames.ip_frame(SITE_ROUTER, OUR, router, MOBILE[v]["web"], proto,
+                            bytes([kind, 0, 0, 0, 0, 0, 0, 0]) + quote)
+    world.session("packets")
+    world.switch.send(WAN, frame)
+    world.session("run", 100)
+    in_port, cookie, metadata, table, data = (
+        world.session("packets").split(":"))
+    assert (in_port, cookie, metadata, table) == (
+        str(WAN), "0x600000000000000", "7", "6")
+    assert frames.ip(HOME[v]["web"]) in bytes.fromhex(data)
+
+
 def test_time_to_live_ends(world):
     frame = frames.udp(WEB_MAC, ROUTER, HOME[4]["web"], HOME[4]["bob"], ttl=1)
     before = len(world.switch.sent(WAN))

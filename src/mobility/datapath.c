@@ -91,6 +91,9 @@ datapath_create(void)
     flow_table_begin(dp->flows, pipeline_cookie(PART_REPLY, 0));
     edge_compile_reply(&b);
     flow_table_end(dp->flows);
+    flow_table_begin(dp->flows, pipeline_cookie(PART_ERROR, 0));
+    edge_compile_errors(&b);
+    flow_table_end(dp->flows);
     return dp;
 }
 
@@ -370,6 +373,16 @@ datapath_find_home(const struct datapath *dp, uint32_t network_id,
 {
     const struct entry *entry = owners_find(&dp->owners, CLAIM_HOME,
                                             network_id, home);
+
+    return entry ? &entry->interface : NULL;
+}
+
+const struct interface *
+datapath_find_mobile(const struct datapath *dp, uint32_t network_id,
+                     const struct in6_addr *mobile)
+{
+    const struct entry *entry = owners_find(&dp->owners, CLAIM_FROM,
+                                            network_id, mobile);
 
     return entry ? &entry->interface : NULL;
 }

@@ -80,6 +80,11 @@ const struct interface *datapath_find_home(const struct datapath *,
                                            uint32_t network_id,
                                            const struct in6_addr *home);
 
+/* The remote interface that is believed to send from 'mobile'. */
+const struct interface *datapath_find_mobile(const struct datapath *,
+                                             uint32_t network_id,
+                                             const struct in6_addr *mobile);
+
 enum datapath_delivery {
     DATAPATH_DIRECT,            /* To the port. */
     DATAPATH_HOLD,              /* To the agent, in order. */
@@ -143,6 +148,17 @@ struct datapath_held {
  * the guest is to see it: the agent may inject it unchanged. */
 int datapath_parse_held(const struct datapath *, void *frame, size_t len,
                         struct datapath_held *, struct err *);
+
+/* A router on the way answered a packet with an ICMP error, which quotes it
+ * with mobile addresses.  'frame' is the packet-in that a flow of PART_ERROR
+ * made of it, 'network_id' its metadata.  Makes '*frame' what the guest is to
+ * see, with the home addresses in the quote, for the port of '*to'.
+ *
+ * EINVAL if 'frame' is no such error; ENOENT if it does not concern a packet
+ * that an interface behind this switch can have sent. */
+int datapath_translate_error(const struct datapath *, uint32_t network_id,
+                             void *frame, size_t len,
+                             const struct interface **to, struct err *);
 
 /* The same MAC is every network's router, everywhere, so that no neighbour
  * cache is ever stale after a move. */

@@ -73,6 +73,60 @@ edge_compile_reply(struct flow_builder *b)
     flow_builder_add(b, TABLE_ND_REPLY, PRIORITY_FLOW);
 }
 
+/* Guests may ping their router, since that is what people try first. */
+static void
+compile_ping(const struct network *network, const struct in6_addr *router,
+             struct flow_builder *b)
+{
+    static const struct {
+        uint8_t proto, request, reply;
+        enum mf_field_id type, src, dst;
+    } echo[] = {
+        [ADDR_V4] = { IPPROTO_ICMP, 8, 0, MFF_ICMPV4_TYPE, MFF_IPV4_SRC,
+                      MFF_IPV4_DST },
+        [ADDR_V6] = { IPPROTO_ICMPV6, 128, 129, MFF_ICMPV6_TYPE, MFF_IPV6_SRC,
+                      MFF_IPV6_DST },
+    };
+    enum addr_family family = addr_family(router);
+    const uint8_t ttl = 64;
+
+    match_metadata(b, network->id);
+    match_family(b, family);
+    match_field(b, MFF_IP_PROTO, &echo[family].proto);
+    match_field(b, echo[family].type, &echo[family].request);
+    match_addr(b, FIELD_DST, router);
+    act_move(b, MFF_ETH_SRC, MFF_ETH_DST);
+    act_set_mac(b, MFF_ETH_SRC, datapath_router_mac);
+    act_move(b, echo[family].src, echo[family].dst);
+    act_set_addr(b, FIELD_SRC, router);
+    act_set(b, echo[family].type, &echo[family].reply);
+    act_set(b, MFF_IP_TTL, &ttl);
+    act_output(b, OFPP_IN_PORT);
+    flow_builder_add(b, TABLE_ROUTE, PRIORITY_SPECIAL);
+}
+
+void
+edge_compile_errors(struct flow_builder *b)
+{
+    static const uint8_t v4[] = { 3, 11, 12 }, v6[] = { 1, 2, 3, 4 };
+    static const uint8_t icmp = IPPROTO_ICMP, icmp6 = IPPROTO_ICMPV6;
+
+    for (size_t i = 0; i < sizeof v4; i++) {
+        match_family(b, ADDR_V4);
+        match_field(b, MFF_IP_PROTO, &icmp);
+        match_field(b, MFF_ICMPV4_TYPE, &v4[i]);
+        act_controller(b);
+        flow_builder_add(b, TABLE_FROM, PRIORITY_OPEN);
+    }
+    for (size_t i = 0; i < sizeof v6; i++) {
+        match_family(b, ADDR_V6);
+        match_field(b, MFF_IP_PROTO, &icmp6);
+        match_field(b, MFF_ICMPV6_TYPE, &v6[i]);
+        act_controller(b);
+        flow_builder_add(b, TABLE_FROM, PRIORITY_OPEN);
+    }
+}
+
 void
 edge_compile_network(const struct network *network, struct flow_builder *b)
 {
@@ -101,6 +155,11 @@ edge_compile_network(const struct network *network, struct flow_builder *b)
         match_addr(b, FIELD_TARGET, router);
         act_na(b, datapath_router_mac, NA_ROUTER);
         flow_builder_add(b, TABLE_GUEST_ND, PRIORITY_SPECIAL);
+    }
+    ADDR_FOR_EACH_FAMILY (family) {
+        if (!addr_is_none(&network->gateway.of[family])) {
+            compile_ping(network, &network->gateway.of[family], b);
+        }
     }
 }
 

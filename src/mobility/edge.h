@@ -17,6 +17,10 @@ void edge_compile_uplink(const struct datapath_uplink *,
 /* Finishes neighbour advertisements. */
 void edge_compile_reply(struct flow_builder *);
 
+/* ICMP errors of routers on the way quote mobile addresses.  The agent
+ * translates them, see datapath_translate_error(). */
+void edge_compile_errors(struct flow_builder *);
+
 /* Each question of a guest of 'network' for a neighbour has the same answer.
  * No neighbour cache is ever stale, and nothing asks the agent. */
 void edge_compile_network(const struct network *, struct flow_builder *);

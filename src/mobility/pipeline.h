@@ -34,7 +34,8 @@ enum pipeline_table {
 
 enum pipeline_priority {
     PRIORITY_MISS = 0,          /* In each table: dropped and counted. */
-    PRIORITY_OPEN = 40,         /* CLASSIFY: ports that may declare. */
+    PRIORITY_OPEN = 40,         /* CLASSIFY: ports that may declare.
+                                 * FROM: errors of unknown routers. */
     PRIORITY_PORT = 50,         /* CLASSIFY: what a declared port may not. */
     PRIORITY_MULTICAST = 30,    /* CLASSIFY: nobody asked for it. */
     PRIORITY_FLOW = 100,        /* The usual one. */
@@ -52,6 +53,7 @@ enum pipeline_part {
     PART_NETWORK = 3,           /* By network id. */
     PART_OPEN = 4,              /* By port. */
     PART_REPLY = 5,             /* One: ND_REPLY. */
+    PART_ERROR = 6,             /* One: ICMP errors, to the agent. */
 
     /* By interface. */
     PART_HERE = 8,

@@ -142,6 +142,96 @@ test_cookies(void **state)
     datapath_destroy(dp);
 }
 
+/* An ICMP error of 'router' about a datagram from 'src' to 'dst', for 'to'. */
+static size_t
+make_error(uint8_t *buf, const char *router_, const char *to_,
+           const char *src_, const char *dst_)
+{
+    struct frame_fence fence = { .sequence = 1 };
+    struct in6_addr router, to, src, dst;
+    uint8_t quoted[FRAME_BUILT_MAX];
+    struct frame f;
+
+    addr_parse(router_, &router, NULL);
+    addr_parse(to_, &to, NULL);
+    addr_parse(src_, &src, NULL);
+    addr_parse(dst_, &dst, NULL);
+    size_t n = frame_build_fence(quoted, web_mac, web_mac, &src, &dst, &fence);
+    size_t quote_len = n - ETH_HEADER_LEN;
+
+    /* The outer header is that of another fence, with other contents. */
+    frame_build_fence(buf, web_mac, web_mac, &router, &to, &fence);
+    bool v6 = addr_family(&to) == ADDR_V6;
+    uint8_t *ip = buf + ETH_HEADER_LEN;
+    uint8_t *icmp = ip + (v6 ? 40 : 20);
+    size_t l4_len = 8 + quote_len;
+    ip[v6 ? 6 : 9] = v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
+    ip[v6 ? 5 : 3] = v6 ? l4_len : 20 + l4_len;
+    memset(icmp, 0, 8);
+    icmp[0] = v6 ? 1 : 3;
+    memcpy(icmp + 8, quoted + ETH_HEADER_LEN, quote_len);
+    n = icmp + l4_len - buf;
+    assert_int_equal(frame_parse(buf, n, &f, NULL), 0);
+    return n;
+}
+
+static void
+check_error(const char *router, const char *home, const char *src,
+            const char *dst, const char *stranger)
+{
+    struct datapath *dp = make_datapath();
+    struct generation generation = { .counter = 1 };
+    struct addr_pair away = pair("198.18.2.1", "2001:db8:2::1");
+    struct datapath_here here = { .port = 5, .mobile = pair("198.18.1.1",
+                                                            "2001:db8::1") };
+    uint8_t buf[2 * FRAME_BUILT_MAX], again[2 * FRAME_BUILT_MAX];
+    const struct interface *to;
+    struct frame_fence fence;
+    struct frame f;
+
+    datapath_set_here(dp, &web, &here);
+    datapath_accept(dp, &alice, &generation, &away);
+    size_t n = make_error(buf, router, home, src, dst);
+    for (size_t i = 0; i < n; i++) {
+        memcpy(again, buf, n);
+        assert_int_not_equal(datapath_translate_error(dp, 0xabcdef, again, i,
+                                                      &to, NULL), 0);
+    }
+    assert_int_equal(datapath_translate_error(dp, 0xabcdef, buf, n, &to,
+                                              NULL), 0);
+    assert_true(uuid_equals(&to->uuid, &web));
+    assert_int_equal(frame_parse(buf, n, &f, NULL), 0);
+    assert_true(addr_pair_contains(&to->inside, &f.dst));
+    assert_true(eth_addr_equals(f.eth_dst, web_mac));
+
+    /* The quote is what web sent, with its checksum: a fence again. */
+    uint8_t *quote = buf + f.l4_ofs + 8;
+    quote -= ETH_HEADER_LEN;
+    memcpy(quote, buf, ETH_HEADER_LEN);
+    assert_int_equal(frame_parse(quote, buf + n - quote, &f, NULL), 0);
+    assert_true(addr_pair_contains(&to->inside, &f.src));
+    assert_true(addr_pair_contains(
+        &datapath_find_interface(dp, &alice)->home, &f.dst));
+    assert_true(frame_parse_fence(quote, buf + n - quote, &fence));
+
+    n = make_error(buf, router, home, stranger, dst);
+    assert_int_equal(datapath_translate_error(dp, 0xabcdef, buf, n, &to,
+                                              NULL), ENOENT);
+    n = make_error(buf, router, home, src, stranger);
+    assert_int_equal(datapath_translate_error(dp, 0xabcdef, buf, n, &to,
+                                              NULL), ENOENT);
+    datapath_destroy(dp);
+}
+
+static void
+test_error(void **state)
+{
+    check_error("198.18.9.1", "10.0.0.11", "198.18.1.1", "198.18.2.1",
+                "198.18.7.7");
+    check_error("2001:db8:9::1", "fd00::11", "2001:db8::1", "2001:db8:2::1",
+                "2001:db8:7::7");
+}
+
 /* A handover's flip changes one flow a family and nothing else. */
 static void
 test_flip_is_small(void **state)
@@ -172,6 +262,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_held),
         cmocka_unit_test(test_cookies),
+        cmocka_unit_test(test_error),
         cmocka_unit_test(test_flip_is_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -278,6 +278,7 @@ part_name(enum pipeline_part part)
     case PART_NETWORK: return "network";
     case PART_OPEN: return "open";
     case PART_REPLY: return "reply";
+    case PART_ERROR: return "error";
     case PART_HERE: return "here";
     case PART_OUT: return "out";
     case PART_FROM: return "from";
@@ -305,7 +306,7 @@ do_show(struct run *run)
             fail(run, "cannot read a flow");
         }
         enum pipeline_part part = pipeline_cookie_part(cookie);
-        if (part == PART_DROP || part == PART_REPLY) {
+        if (part == PART_DROP || part == PART_REPLY || part == PART_ERROR) {
             continue;
         }
         char *text = xasprintf("| %s %s %s\n", pipeline_table_name(table),
