@@ -196,7 +196,7 @@ let_run(struct qemu_vm *vm, struct err *err)
     if (error == EREMOTEIO) {
         /* It loaded but cannot run: end it, so that it never will. */
         vm->cont_refused = true;
-        process_kill(vm->process, SIGKILL);
+        qemu_process_kill(vm->process, SIGKILL);
         return EINPROGRESS;
     }
     return error;
@@ -218,7 +218,7 @@ qemu_grant(struct hypervisor *hv, const struct uuid *uuid, struct err *err)
                 : err_set(err, ENOEXEC, "it did not load: %s", vm->error));
     }
     if (vm->migration == MIGRATION_FAILED && !vm->granted) {
-        process_kill(vm->process, SIGKILL);
+        qemu_process_kill(vm->process, SIGKILL);
         return EINPROGRESS;
     }
     int error = qemu_find_ready(hv, uuid, &vm, err);

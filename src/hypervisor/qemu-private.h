@@ -102,7 +102,7 @@ struct qemu_vm {
     char *folder;
 
     /* Its QEMU.  'state', 'migration' are what it last said. */
-    struct process *process;    /* Null: none. */
+    struct qemu_process *process;    /* Null: none. */
     struct qmp *qmp;            /* Null: none. */
     enum vm_state state;
     enum migration_status migration;

@@ -22,7 +22,7 @@
 #define WITNESS 'W'
 
 struct probe {
-    struct process *process;
+    struct qemu_process *process;
     int fd;                     /* What the guest prints. */
     long long deadline;         /* 0: not yet. */
 };
@@ -74,12 +74,12 @@ probe_start(const char *folder, const struct credentials *credentials,
         "-display", "none", "-machine", "pc", "-m", "16", "-bios", FIRMWARE,
         "-debugcon", "stdio", NULL
     };
-    struct process_config config = {
+    struct qemu_process_config config = {
         .credentials = credentials, .folder = folder,
         .in = -1, .out = fds[1], .err = -1,
     };
-    struct process *process;
-    error = process_spawn(&config, argv, &process, err);
+    struct qemu_process *process;
+    error = qemu_process_spawn(&config, argv, &process, err);
     close(fds[1]);
     if (error) {
         close(fds[0]);
@@ -123,15 +123,15 @@ void
 probe_destroy(struct probe *p)
 {
     if (p) {
-        process_kill(p->process, SIGKILL);
+        qemu_process_kill(p->process, SIGKILL);
         /* It must not become a zombie, and is gone in no time, unless KVM
          * holds it; then a zombie is the lesser evil. */
-        for (int i = 0; i < 50 && !process_has_ended(p->process, NULL, 0);
+        for (int i = 0; i < 50 && !qemu_process_has_ended(p->process, NULL, 0);
              i++) {
             struct timespec ts = { .tv_nsec = 1000 * 1000 };
             nanosleep(&ts, NULL);
         }
-        process_close(p->process);
+        qemu_process_close(p->process);
         close(p->fd);
         free(p);
     }

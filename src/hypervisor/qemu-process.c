@@ -26,7 +26,7 @@
 #define P_PIDFD 3
 #endif
 
-struct process {
+struct qemu_process {
     pid_t pid;
     int pidfd;
     bool child;                 /* Ours to reap. */
@@ -136,7 +136,7 @@ limit_resources(uint64_t max_file_size)
 }
 
 static int
-set_up_files(const struct process_config *c)
+set_up_files(const struct qemu_process_config *c)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null < 0
@@ -156,7 +156,7 @@ set_up_files(const struct process_config *c)
 
 /* Returns only if it fails. */
 static int
-child_main(const struct process_config *c, char *argv[])
+child_main(const struct qemu_process_config *c, char *argv[])
 {
     static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
                          "/usr/bin:/sbin:/bin";
@@ -199,8 +199,8 @@ wait_for_exec(int fd)
 }
 
 int
-process_spawn(const struct process_config *config, char *argv[],
-              struct process **processp, struct err *err)
+qemu_process_spawn(const struct qemu_process_config *config, char *argv[],
+                   struct qemu_process **processp, struct err *err)
 {
     int pipe_fds[2];
     if (pipe2(pipe_fds, O_CLOEXEC)) {
@@ -234,7 +234,7 @@ process_spawn(const struct process_config *config, char *argv[],
                        ovs_strerror(error));
     }
 
-    struct process *p = xzalloc(sizeof *p);
+    struct qemu_process *p = xzalloc(sizeof *p);
     p->pid = pid;
     p->pidfd = pidfd;
     p->child = true;
@@ -243,7 +243,8 @@ process_spawn(const struct process_config *config, char *argv[],
 }
 
 int
-process_find(const char *pid_file, struct process **processp, struct err *err)
+qemu_process_find(const char *pid_file, struct qemu_process **processp,
+                  struct err *err)
 {
     FILE *file = fopen(pid_file, "re");
     if (!file) {
@@ -262,7 +263,7 @@ process_find(const char *pid_file, struct process **processp, struct err *err)
         }
         return err_set(err, ESRCH, "process %ld has ended", pid);
     }
-    struct process *p = xzalloc(sizeof *p);
+    struct qemu_process *p = xzalloc(sizeof *p);
     p->pid = pid;
     p->pidfd = pidfd;
     *processp = p;
@@ -270,7 +271,7 @@ process_find(const char *pid_file, struct process **processp, struct err *err)
 }
 
 void
-process_close(struct process *p)
+qemu_process_close(struct qemu_process *p)
 {
     if (p) {
         close(p->pidfd);
@@ -279,13 +280,13 @@ process_close(struct process *p)
 }
 
 pid_t
-process_pid(const struct process *p)
+qemu_process_pid(const struct qemu_process *p)
 {
     return p->pid;
 }
 
 void
-process_kill(struct process *p, int sig)
+qemu_process_kill(struct qemu_process *p, int sig)
 {
     if (!p->ended) {
         pidfd_send_signal(p->pidfd, sig, NULL, 0);
@@ -293,7 +294,7 @@ process_kill(struct process *p, int sig)
 }
 
 bool
-process_has_ended(struct process *p, char *how, size_t size)
+qemu_process_has_ended(struct qemu_process *p, char *how, size_t size)
 {
     struct pollfd pfd = { .fd = p->pidfd, .events = POLLIN };
     if (!p->ended && poll(&pfd, 1, 0) > 0) {
@@ -313,7 +314,7 @@ process_has_ended(struct process *p, char *how, size_t size)
 }
 
 void
-process_wait(struct process *p)
+qemu_process_wait(struct qemu_process *p)
 {
     if (p->ended) {
         poll_immediate_wake();

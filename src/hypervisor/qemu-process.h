@@ -11,7 +11,7 @@
 
 #include "base/err.h"
 
-struct process;
+struct qemu_process;
 
 #define CREDENTIALS_MAX_GROUPS 16
 
@@ -26,7 +26,7 @@ struct credentials {
  * refused: EPERM. */
 int credentials_parse(const char *user, struct credentials *, struct err *);
 
-struct process_config {
+struct qemu_process_config {
     const struct credentials *credentials;
     const char *folder;         /* Its working directory. */
     const char *pid_file;       /* Written before it runs; null: none. */
@@ -38,21 +38,22 @@ struct process_config {
 
 /* Starts 'argv' (null-terminated) in a session of its own, with an almost
  * empty environment. */
-int process_spawn(const struct process_config *, char *argv[],
-                  struct process **, struct err *);
+int qemu_process_spawn(const struct qemu_process_config *, char *argv[],
+                       struct qemu_process **, struct err *);
 
 /* The process that wrote 'pid_file', if it lives.  ESRCH if it ended, ENOENT
  * if there is no such file. */
-int process_find(const char *pid_file, struct process **, struct err *);
+int qemu_process_find(const char *pid_file, struct qemu_process **,
+                      struct err *);
 
 /* Forgets about it; it runs on. */
-void process_close(struct process *);
+void qemu_process_close(struct qemu_process *);
 
-pid_t process_pid(const struct process *);
-void process_kill(struct process *, int sig);
+pid_t qemu_process_pid(const struct qemu_process *);
+void qemu_process_kill(struct qemu_process *, int sig);
 
 /* Has it ended?  Then 'how' says "status 1", "signal 9" or "". */
-bool process_has_ended(struct process *, char *how, size_t size);
-void process_wait(struct process *);
+bool qemu_process_has_ended(struct qemu_process *, char *how, size_t size);
+void qemu_process_wait(struct qemu_process *);
 
 #endif /* hypervisor/qemu-process.h */

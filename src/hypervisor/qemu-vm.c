@@ -45,7 +45,7 @@ vm_detach(struct qemu_vm *vm)
     qemu_migrate_reset(vm);
     qmp_destroy(vm->qmp);
     vm->qmp = NULL;
-    process_close(vm->process);
+    qemu_process_close(vm->process);
     vm->process = NULL;
     vm->reconnect_at = 0;
 }
@@ -161,7 +161,7 @@ spawn(struct qemu_vm *vm, const struct vm *record, bool incoming, int log_fd,
 
     char *io = vm_path(vm, "io");
     char *pid_file = vm_path(vm, "pid");
-    struct process_config config = {
+    struct qemu_process_config config = {
         .credentials = &vm->qemu->credentials,
         .folder = io,
         .pid_file = pid_file,
@@ -169,7 +169,7 @@ spawn(struct qemu_vm *vm, const struct vm *record, bool incoming, int log_fd,
         .fds = tap_fds, .n_fds = record->n_nics,
         .max_file_size = qemu_args_has_disk(record) ? 0 : QEMU_MAX_LOG,
     };
-    int error = process_spawn(&config, argv.names, &vm->process, err);
+    int error = qemu_process_spawn(&config, argv.names, &vm->process, err);
     free(io);
     free(pid_file);
     svec_destroy(&argv);
@@ -259,7 +259,7 @@ qemu_vm_adopt(struct qemu_vm *vm)
 {
     struct err err;
     char *pid_file = vm_path(vm, "pid");
-    int error = process_find(pid_file, &vm->process, &err);
+    int error = qemu_process_find(pid_file, &vm->process, &err);
     free(pid_file);
 
     vm->incoming = vm_has_mark(vm, "incoming");
@@ -438,7 +438,7 @@ qemu_vm_run(struct qemu_vm *vm)
         vm_run_session(vm);
     }
     char how[32];
-    if (vm->process && process_has_ended(vm->process, how, sizeof how)) {
+    if (vm->process && qemu_process_has_ended(vm->process, how, sizeof how)) {
         vm_ended(vm, how);
     }
 }
@@ -450,7 +450,7 @@ qemu_vm_wait(struct qemu_vm *vm)
         capture_wait(vm->capture);
     }
     if (vm->process) {
-        process_wait(vm->process);
+        qemu_process_wait(vm->process);
     }
     if (vm->qmp) {
         qmp_wait(vm->qmp);
@@ -508,7 +508,7 @@ qemu_vm_end(struct qemu_vm *vm, unsigned int grace_ms, struct err *err)
         vm_tell_to_quit(vm);
     }
     if (vm->quitting && now >= vm->kill_at) {
-        process_kill(vm->process, SIGKILL);
+        qemu_process_kill(vm->process, SIGKILL);
         vm->kill_at = now + QEMU_QUIT_TIMEOUT_MS;
     }
     return EINPROGRESS;
@@ -559,7 +559,7 @@ qemu_vm_get_info(const struct qemu_vm *vm, struct hypervisor_info *info)
     info->migration = vm->migration;
     info->copy = vm->copy;
     info->granted = vm->granted;
-    info->pid = vm->process ? process_pid(vm->process) : 0;
+    info->pid = vm->process ? qemu_process_pid(vm->process) : 0;
     ovs_strlcpy(info->error, vm->error, sizeof info->error);
 }
 

@@ -15,7 +15,7 @@
 
 struct watchdog {
     struct ovs_list node;       /* In the list of those we let go. */
-    struct process *process;
+    struct qemu_process *process;
     int fd;                     /* Its standard input and output; -1: let go
                                  * of. */
     bool ready;
@@ -32,9 +32,11 @@ watchdog_start(const char *program, const char *path,
         return err_set(err, errno, "socketpair: %s", ovs_strerror(errno));
     }
     char *argv[] = { xstrdup(program), xstrdup(path), NULL };
-    struct process_config config = { .in = fds[1], .out = fds[1], .err = -1 };
-    struct process *process;
-    int error = process_spawn(&config, argv, &process, err);
+    struct qemu_process_config config = {
+        .in = fds[1], .out = fds[1], .err = -1,
+    };
+    struct qemu_process *process;
+    int error = qemu_process_spawn(&config, argv, &process, err);
     free(argv[0]);
     free(argv[1]);
     close(fds[1]);
@@ -97,7 +99,7 @@ static void
 watchdog_free(struct watchdog *w)
 {
     ovs_list_remove(&w->node);
-    process_close(w->process);
+    qemu_process_close(w->process);
     free(w);
 }
 
@@ -106,7 +108,7 @@ watchdogs_reap(struct ovs_list *old)
 {
     struct watchdog *w;
     LIST_FOR_EACH_SAFE (w, node, old) {
-        if (process_has_ended(w->process, NULL, 0)) {
+        if (qemu_process_has_ended(w->process, NULL, 0)) {
             watchdog_free(w);
         }
     }
