@@ -101,6 +101,16 @@ open_hypervisor(const struct options *o)
 static void
 register_host(struct agent *a)
 {
+    enum write_result result = write_result(a->store, a->registered, NULL);
+
+    if (!store_is_connected(a->store)
+        || (a->registered
+            && (result == WRITE_PENDING || result == WRITE_DONE
+                || a->registered_seqno == store_seqno(a->store)))) {
+        return;
+    }
+    a->registered_seqno = store_seqno(a->store);
+
     const struct options *o = &a->options;
     struct host host = {
         .addresses = o->wan,
@@ -114,7 +124,7 @@ register_host(struct agent *a)
     snprintf(host.channel, sizeof host.channel,
              strchr(o->address, ':') ? "tcp:[%s]:%d" : "tcp:%s:%d",
              o->address, port ? atoi(port + 1) : CHANNEL_PORT);
-    hosts_put(a->store, &host, &facts);
+    a->registered = hosts_put(a->store, &host, &facts);
 }
 
 static void
@@ -184,7 +194,6 @@ agent_init(struct agent *a)
                                     datapath_flows(a->datapath));
     a->bridge = bridge_create(a->options.switch_db, a->options.bridge);
     a->hypervisor = open_hypervisor(&a->options);
-    register_host(a);
 }
 
 static void
@@ -232,6 +241,7 @@ agent_run(struct agent *a)
 
     store_run(a->store, now_ms);
     bridge_run(a->bridge);
+    register_host(a);
     if (!a->engine && store_is_connected(a->store)
         && store_host(a->store)) {
         begin(a);

@@ -8,6 +8,7 @@
 #include "openvswitch/uuid.h"
 
 #include "agent/options.h"
+#include "store/write.h"
 
 struct agent {
     struct options options;
@@ -17,6 +18,8 @@ struct agent {
     struct of_switch *of_switch;
     struct bridge *bridge;
     struct hypervisor *hypervisor;
+    write_ticket registered;    /* Our Host row... */
+    unsigned int registered_seqno;      /* ...tried with this replica. */
 
     /* From begin() on. */
     struct channel *channel;

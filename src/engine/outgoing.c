@@ -519,6 +519,19 @@ outgoing_end(struct engine *e, struct outgoing *o)
     o->over = true;
     if (state != MOVE_STUCK) {
         journal_remove(e->c.journal_dir, &o->migration);
+    }
+}
+
+/* Forgets a migration once the store says, too, that it has ended; before
+ * that its row would look like a new request. */
+static void
+outgoing_forget(struct engine *e, struct outgoing *o)
+{
+    struct migration row;
+    int error = migrations_get(e->c.store, &o->migration, &row, NULL);
+
+    if (error == ENOENT || (!error && migration_state_is_final(row.state)
+                            && row.state != MOVE_STUCK)) {
         outgoing_free(e, o);
     }
 }
@@ -568,7 +581,9 @@ outgoing_run(struct engine *e)
 
     struct outgoing *o;
     HMAP_FOR_EACH_SAFE (o, node, &e->outgoing) {
-        if (!o->over) {
+        if (o->over) {
+            outgoing_forget(e, o);
+        } else {
             outgoing_step(e, o);
         }
     }
