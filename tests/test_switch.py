@@ -186,3 +186,17 @@ def test_packets_and_idle(switch, sessions, tmp_path):
     assert int(packets) == 1
     assert int(seconds) <= 5
     assert idle["0xb000000000000002"].startswith("0:")
+
+
+@pytest.mark.parametrize("version", ["OpenFlow13", "OpenFlow14",
+                                     "OpenFlow15"])
+def test_versions(switch, sessions, tmp_path, thousand, version):
+    """Whichever of the three a switch speaks."""
+    switch.vsctl("set", "bridge", "br0", f"protocols={version}")
+    path = write(tmp_path, thousand[:100])
+    session = loaded(sessions, path)
+    counters = session.counters()
+    assert (counters["flow_mods"], counters["errors"]) == (100, 0)
+    assert len(session("idle", 0, 0).split()) == 100
+    again = loaded(sessions, path)
+    assert again.counters()["flow_mods"] == 0

@@ -63,7 +63,6 @@ static void entry_compile_here(struct datapath *, struct entry *);
 static void entry_compile_out(struct datapath *, struct entry *);
 static void entry_compile_from(struct datapath *, struct entry *);
 static struct entry *find_entry(const struct datapath *, const struct uuid *);
-static struct entry *get_entry(const struct datapath *, const struct uuid *);
 static void remove_entry(struct datapath *, struct entry *);
 static void claim_pair(struct datapath *, struct entry *, enum claim_kind,
                        const struct addr_pair *);
@@ -300,9 +299,12 @@ static struct entry *
 create_entry(struct datapath *dp, const struct interface *interface)
 {
     struct network_entry *n = find_network(dp, &interface->network);
-    struct entry *entry = xzalloc(sizeof *entry);
+    struct entry *entry;
 
-    ovs_assert(n);
+    if (!n) {
+        return NULL;
+    }
+    entry = xzalloc(sizeof *entry);
     entry->network = &n->network;
     entry->number = ((uint64_t) interface->uuid.parts[0] << 32
                      | interface->uuid.parts[1]) & PIPELINE_NUMBER_MASK;
@@ -326,6 +328,9 @@ datapath_set_interface(struct datapath *dp, const struct interface *interface)
     }
     if (!entry) {
         entry = create_entry(dp, interface);
+        if (!entry) {
+            return;
+        }
     }
     unclaim_pair(dp, entry, CLAIM_HOME, &entry->interface.home);
     entry->interface = *interface;
@@ -391,8 +396,11 @@ void
 datapath_set_here(struct datapath *dp, const struct uuid *interface,
                   const struct datapath_here *here)
 {
-    struct entry *entry = get_entry(dp, interface);
+    struct entry *entry = find_entry(dp, interface);
 
+    if (!entry) {
+        return;
+    }
     if (entry->is_here) {
         unclaim_port(dp, entry, entry->here.port);
         unclaim_pair(dp, entry, CLAIM_MOBILE, &entry->here.mobile);
@@ -418,9 +426,10 @@ bool
 datapath_set_out(struct datapath *dp, const struct uuid *interface,
                  const struct datapath_out *out)
 {
-    struct entry *entry = get_entry(dp, interface);
+    struct entry *entry = find_entry(dp, interface);
 
-    if (generation_compare(&out->generation, &entry->out.generation) < 0) {
+    if (!entry || generation_compare(&out->generation,
+                                     &entry->out.generation) < 0) {
         return false;
     }
     entry->out = *out;
@@ -458,9 +467,12 @@ datapath_accept(struct datapath *dp, const struct uuid *interface,
                 const struct generation *generation,
                 const struct addr_pair *mobile)
 {
-    struct entry *entry = get_entry(dp, interface);
+    struct entry *entry = find_entry(dp, interface);
     size_t i = 0;
 
+    if (!entry) {
+        return;
+    }
     while (i < entry->n_from
            && generation_compare(&entry->from[i].generation, generation) > 0) {
         i++;
@@ -486,9 +498,9 @@ void
 datapath_reject(struct datapath *dp, const struct uuid *interface,
                 const struct generation *generation)
 {
-    struct entry *entry = get_entry(dp, interface);
+    struct entry *entry = find_entry(dp, interface);
 
-    for (size_t i = 0; i < entry->n_from; i++) {
+    for (size_t i = 0; entry && i < entry->n_from; i++) {
         if (!generation_compare(&entry->from[i].generation, generation)) {
             forget_from(dp, entry, i);
             entry_compile_from(dp, entry);
@@ -714,15 +726,6 @@ find_entry(const struct datapath *dp, const struct uuid *uuid)
         }
     }
     return NULL;
-}
-
-static struct entry *
-get_entry(const struct datapath *dp, const struct uuid *uuid)
-{
-    struct entry *entry = find_entry(dp, uuid);
-
-    ovs_assert(entry);
-    return entry;
 }
 
 static void

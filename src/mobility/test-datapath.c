@@ -256,6 +256,31 @@ test_flip_is_small(void **state)
     datapath_destroy(dp);
 }
 
+/* The store may have removed what somebody still speaks about. */
+static void
+test_unknown(void **state)
+{
+    struct datapath *dp = datapath_create();
+    size_t n = flow_table_count(datapath_flows(dp));
+    struct interface interface = { .uuid = web, .network = blue };
+    struct datapath_here here = { .port = 5 };
+    struct datapath_out out = { .kind = DATAPATH_HERE };
+    struct generation generation = { .counter = 1 };
+
+    datapath_set_interface(dp, &interface);
+    datapath_set_here(dp, &web, &here);
+    datapath_set_here(dp, &web, NULL);
+    assert_false(datapath_set_out(dp, &web, &out));
+    datapath_accept(dp, &web, &generation, &interface.home);
+    datapath_reject(dp, &web, &generation);
+    datapath_remove_interface(dp, &web);
+    datapath_remove_network(dp, &blue);
+    assert_null(datapath_get_here(dp, &web));
+    assert_null(datapath_get_out(dp, &web));
+    assert_int_equal(flow_table_count(datapath_flows(dp)), n);
+    datapath_destroy(dp);
+}
+
 int
 main(void)
 {
@@ -264,6 +289,7 @@ main(void)
         cmocka_unit_test(test_cookies),
         cmocka_unit_test(test_error),
         cmocka_unit_test(test_flip_is_small),
+        cmocka_unit_test(test_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

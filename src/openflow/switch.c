@@ -73,6 +73,7 @@ struct of_switch {
 
     struct ovs_list packets;
     size_t n_packets;
+    size_t n_waited;            /* So many did not make the reader read. */
 
     enum idle_state idle_state;
     uint64_t idle_cookie, idle_mask;
@@ -159,10 +160,11 @@ of_switch_wait(struct of_switch *sw)
 {
     rconn_run_wait(sw->rconn);
     rconn_recv_wait(sw->rconn);
-    if (!ovs_list_is_empty(&sw->packets)
+    if (sw->n_packets != sw->n_waited
         || (sw->state == UP && sw->complete && sw->compare_all)) {
         poll_immediate_wake();
     }
+    sw->n_waited = sw->n_packets;
 }
 
 bool
