@@ -55,7 +55,6 @@ struct datapath {
     struct hmap open_ports;
 };
 
-static void compile_drops(struct datapath *);
 static void compile_uplink(struct datapath *);
 static void compile_open_port(struct datapath *, const struct open_port *);
 static void entry_compile(struct datapath *, struct entry *);
@@ -85,7 +84,7 @@ datapath_create(void)
     hmap_init(&dp->numbers);
     owners_init(&dp->owners);
     hmap_init(&dp->open_ports);
-    compile_drops(dp);
+    edge_compile_drops(dp->flows);
     flow_builder_init(&b, dp->flows);
     flow_table_begin(dp->flows, pipeline_cookie(PART_REPLY, 0));
     edge_compile_reply(&b);
@@ -521,41 +520,6 @@ datapath_cookie_interface(const struct datapath *dp, uint64_t cookie)
 }
 
 /* Compiling. */
-
-static void
-compile_drops(struct datapath *dp)
-{
-    static const struct {
-        enum pipeline_table table;
-        enum pipeline_priority priority;
-    } drops[] = {
-#define DROP(ENUM, NAME, TABLE, PRIORITY, MEANING) \
-        [DROP_##ENUM] = { TABLE_##TABLE, PRIORITY_##PRIORITY },
-        PIPELINE_DROPS
-#undef DROP
-    };
-    static const ovs_be32 no_ip;
-    const ovs_be16 tag = htons(VLAN_CFI);
-    struct flow_builder b;
-
-    flow_builder_init(&b, dp->flows);
-    for (enum pipeline_drop drop = 0; drop < N_DROPS; drop++) {
-        flow_table_begin(dp->flows, pipeline_cookie(PART_DROP, drop));
-        if (drop == DROP_VLAN) {
-            match_field_masked(&b, MFF_VLAN_TCI, &tag, &tag);
-        } else if (drop == DROP_MULTICAST || drop == DROP_GUEST_MULTICAST) {
-            match_multicast(&b);
-        } else if (drop == DROP_PROBE) {
-            match_eth_type(&b, ETH_TYPE_ARP);
-            match_field(&b, MFF_ARP_SPA, &no_ip);
-            flow_builder_add(&b, drops[drop].table, drops[drop].priority);
-            match_eth_type(&b, ETH_TYPE_IPV6);
-            match_field(&b, MFF_IPV6_SRC, &in6addr_any);
-        }
-        flow_builder_add(&b, drops[drop].table, drops[drop].priority);
-        flow_table_end(dp->flows);
-    }
-}
 
 static void
 compile_uplink(struct datapath *dp)

@@ -4,7 +4,9 @@
 
 #include <netinet/icmp6.h>
 
+#include "core/flow-table.h"
 #include "mobility/flow-builder.h"
+#include "mobility/pipeline.h"
 #include "packets.h"
 
 /* Flags of a neighbour advertisement (RFC 4861, section 4.4). */
@@ -62,6 +64,41 @@ act_na(struct flow_builder *b, const struct eth_addr mac, uint32_t flags_)
     act_set(b, MFF_ND_OPTIONS_TYPE, &option);
     act_set(b, MFF_ICMPV6_TYPE, &type);
     act_goto(b, TABLE_ND_REPLY);
+}
+
+void
+edge_compile_drops(struct flow_table *flows)
+{
+    static const struct {
+        enum pipeline_table table;
+        enum pipeline_priority priority;
+    } drops[] = {
+#define DROP(ENUM, NAME, TABLE, PRIORITY, MEANING) \
+        [DROP_##ENUM] = { TABLE_##TABLE, PRIORITY_##PRIORITY },
+        PIPELINE_DROPS
+#undef DROP
+    };
+    static const ovs_be32 no_ip;
+    const ovs_be16 tag = htons(VLAN_CFI);
+    struct flow_builder b;
+
+    flow_builder_init(&b, flows);
+    for (enum pipeline_drop drop = 0; drop < N_DROPS; drop++) {
+        flow_table_begin(flows, pipeline_cookie(PART_DROP, drop));
+        if (drop == DROP_VLAN) {
+            match_field_masked(&b, MFF_VLAN_TCI, &tag, &tag);
+        } else if (drop == DROP_MULTICAST || drop == DROP_GUEST_MULTICAST) {
+            match_multicast(&b);
+        } else if (drop == DROP_PROBE) {
+            match_eth_type(&b, ETH_TYPE_ARP);
+            match_field(&b, MFF_ARP_SPA, &no_ip);
+            flow_builder_add(&b, drops[drop].table, drops[drop].priority);
+            match_eth_type(&b, ETH_TYPE_IPV6);
+            match_field(&b, MFF_IPV6_SRC, &in6addr_any);
+        }
+        flow_builder_add(&b, drops[drop].table, drops[drop].priority);
+        flow_table_end(flows);
+    }
 }
 
 void

@@ -3,12 +3,18 @@
 
 /* What every mode has in common: the flows between a guest and its switch.
  *
- * Each function adds flows for the cookie that the caller has begun. */
+ * Each function adds flows for the cookie that the caller has begun, but for
+ * the first. */
 
 #include "core/vm.h"
 #include "mobility/mode.h"
 
 struct flow_builder;
+struct flow_table;
+
+/* The flows that drop, see PIPELINE_DROPS; each has a cookie of its own, which
+ * this function begins and ends. */
+void edge_compile_drops(struct flow_table *);
 
 /* TABLE_CLASSIFY and TABLE_WAN_ND of the site's network. */
 void edge_compile_uplink(const struct datapath_uplink *,
