@@ -167,24 +167,20 @@ put_addresses(const struct vm_nic *nic, struct ds *ds)
     }
 }
 
-/* What the image "mini" wants to know; see guest/. */
+/* What the image "mini" wants to know; see guest/README.md. */
 static char *
 kernel_command_line(const struct vm *vm)
 {
     struct ds ds = DS_EMPTY_INITIALIZER;
     ds_put_cstr(&ds, "console=ttyS0 quiet");
-    uint16_t mtu = 0;
     for (size_t i = 0; i < vm->n_nics; i++) {
         const struct vm_nic *nic = &vm->nics[i];
         ds_put_format(&ds, " watari.if="ETH_ADDR_FMT,
                       ETH_ADDR_ARGS(nic->interface.mac));
         put_addresses(nic, &ds);
-        if (nic->mtu && (!mtu || nic->mtu < mtu)) {
-            mtu = nic->mtu;
+        if (nic->mtu) {
+            ds_put_format(&ds, ",%u", nic->mtu);
         }
-    }
-    if (mtu) {
-        ds_put_format(&ds, " watari.mtu=%u", mtu);
     }
     return ds_steal_cstr(&ds);
 }
