@@ -155,10 +155,11 @@ find_watchdog(void)
     char self[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
 
-    for (size_t i = 0; n > 0 && i < ARRAY_SIZE(places); i++) {
+    if (n > 0) {
         self[n] = '\0';
         *strrchr(self, '/') = '\0';
-
+    }
+    for (size_t i = 0; n > 0 && i < ARRAY_SIZE(places); i++) {
         char *file = xasprintf("%s%s", self, places[i]);
         if (!access(file, X_OK)) {
             return file;
