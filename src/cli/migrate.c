@@ -78,6 +78,18 @@ show(struct follow *f)
     }
 }
 
+/* Takes over 'now', which may be null, as what the migration is like. */
+static void
+take(struct follow *f, struct json *now)
+{
+    if (now) {
+        json_destroy(f->migration);
+        f->migration = now;
+        show(f);
+        f->ended = is_final(now);
+    }
+}
+
 /* Asks how the migration is.  A manager that has just been replaced by
  * another one is asked again. */
 static void
@@ -87,26 +99,32 @@ look(struct follow *f)
     struct err err;
 
     int error = client_request(f->client, "GET", f->path, NULL, &now, &err);
-    if (!error && now) {
-        json_destroy(f->migration);
-        f->migration = now;
-        show(f);
-        f->ended = is_final(now);
+    if (!error) {
+        take(f, now);
     } else if (error == ENOENT || error == EACCES) {
         f->err = err;
         f->ended = true;
     }
 }
 
-/* Something has happened, to this migration or another, or a while has
- * passed. */
+/* The stream has all changes, and all migrations that have not ended at its
+ * beginning; one that ended before that is asked for. */
 static bool
-on_event(const char *name OVS_UNUSED, const struct json *data OVS_UNUSED,
-         void *f_)
+on_event(const char *name, const struct json *data, void *f_)
 {
+    const char *ours = json_get_string(((struct follow *) f_)->migration,
+                                       "uuid");
+    const char *uuid = json_get_string(data, "uuid");
     struct follow *f = f_;
 
-    look(f);
+    if (name && !strcmp(name, "migration")) {
+        if (uuid && ours && !strcmp(uuid, ours)
+            && !json_get_bool(data, "gone")) {
+            take(f, json_deep_clone(data));
+        }
+    } else if (!name || !strcmp(name, "hello")) {
+        look(f);
+    }
     return !f->ended;
 }
 

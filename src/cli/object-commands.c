@@ -14,26 +14,31 @@
 #include "cli/output.h"
 #include "lab/client.h"
 
-#define MAX_COLUMNS 10
+#define MAX_COLUMNS 12
 
 /* What can be listed and shown, with the columns of its table. */
 static const struct object {
     const char *noun, *path;
     const char *columns[MAX_COLUMNS];
 } objects[] = {
-    { "site", "/sites", { "name", "prefixes", "pools", "hosts" } },
-    { "host", "/hosts", { "name", "site", "addresses", "channel", "vms",
-                          "memory_mib" } },
-    { "network", "/networks", { "name", "id", "mode", "encap", "prefixes",
-                                "gateways" } },
-    { "vm", "/vms", { "name", "host", "state", "addresses", "mobile",
-                      "memory_mib" } },
-    { "endpoint", "/endpoints", { "name", "kind", "host", "network",
-                                  "addresses", "mobile", "mac" } },
+    { "site", "/sites",
+      { "name", "prefix", "prefix6", "pool", "pool6", "hosts" } },
+    { "host", "/hosts",
+      { "name", "site", "state", "address", "address6", "vms",
+        "memory_used_mib", "memory_mib" } },
+    { "network", "/networks",
+      { "name", "id", "mode", "encap", "prefix", "prefix6", "gateway",
+        "gateway6", "mtu" } },
+    { "vm", "/vms",
+      { "name", "host", "site", "state", "network", "address", "address6",
+        "mobile", "mobile6", "memory_mib" } },
+    { "endpoint", "/endpoints",
+      { "name", "kind", "host", "network", "address", "address6", "mac",
+        "mobile", "mobile6" } },
     { "service", "/services", { "name", "state" } },
-    { "migration", "/migrations", { "uuid", "vm", "from", "to", "state",
-                                    "step", "blackout_ms", "total_ms",
-                                    "error" } },
+    { "migration", "/migrations",
+      { "uuid", "vm", "from", "to", "state", "step", "blackout_ms",
+        "total_ms", "error" } },
     { "policy", "/policies", { "name", "state" } },
     { "event", "/events", { "time", "kind", "object", "host", "text" } },
 };
@@ -113,21 +118,26 @@ run_show(const struct invocation *in, struct err *err)
 }
 
 static bool
-print_event(const char *name OVS_UNUSED, const struct json *data, void *in_)
+print_event(const char *name, const struct json *data, void *in_)
 {
     const struct invocation *in = in_;
 
+    if (!name || strcmp(name, "event")) {
+        return true;            /* How objects are now, not what happened. */
+    }
     if (data && in->format == FORMAT_JSON) {
         char *text = json_to_string(data, JSSF_SORT);
         printf("%s\n", text);
         free(text);
     } else if (data) {
+        char *time = output_cell("time", json_get(data, "time"));
         const char *kind = json_get_string(data, "kind");
         const char *object = json_get_string(data, "object");
         const char *text = json_get_string(data, "text");
 
-        printf("%-10s %-12s %s\n", kind ? kind : "-", object ? object : "-",
-               text ? text : "");
+        printf("%s  %-10s %-12s %s\n", time, kind ? kind : "-",
+               object ? object : "-", text ? text : "");
+        free(time);
     }
     fflush(stdout);
     return true;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/json.h"
@@ -18,14 +19,40 @@
 
 static void put_yaml(struct ds *, const struct json *, int indent);
 
+/* Members that are times, in ms since 1970. */
+static bool
+is_time(const char *name)
+{
+    return (!strcmp(name, "time") || !strcmp(name, "created")
+            || !strcmp(name, "finished"));
+}
+
+static char *
+format_time(long long ms)
+{
+    time_t seconds = ms / 1000;
+    struct tm tm;
+    char text[32];
+
+    if (!ms) {
+        return xstrdup("");
+    }
+    localtime_r(&seconds, &tm);
+    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &tm);
+    return xasprintf("%s.%03d", text, (int) (ms % 1000));
+}
+
 char *
-output_cell(const struct json *json)
+output_cell(const char *name, const struct json *json)
 {
     if (!json || json->type == JSON_NULL) {
         return xstrdup("");
     }
     if (json->type == JSON_STRING) {
         return xstrdup(json_string(json));
+    }
+    if (json->type == JSON_INTEGER && is_time(name)) {
+        return format_time(json_integer(json));
     }
     if (json->type == JSON_REAL) {
         return xasprintf("%.2f", json_real(json));
@@ -37,7 +64,7 @@ output_cell(const struct json *json)
         struct ds ds = DS_EMPTY_INITIALIZER;
 
         for (size_t i = 0; i < json_length(json); i++) {
-            char *cell = output_cell(json_at(json, i));
+            char *cell = output_cell(name, json_at(json, i));
             ds_put_format(&ds, "%s%s", i ? " " : "", cell);
             free(cell);
         }
@@ -87,10 +114,11 @@ put_table(struct ds *ds, const struct json *array, const char *const *columns)
     for (size_t i = 0; i < json_length(array); i++) {
         for (size_t j = 0; j < n; j++) {
             const struct json *member = json_get(json_at(array, i), used[j]);
-            char *cell = output_cell(member);
+            char *cell = output_cell(used[j], member);
 
-            if (member && (member->type == JSON_INTEGER
-                           || member->type == JSON_REAL)) {
+            if (member && !is_time(used[j])
+                && (member->type == JSON_INTEGER
+                    || member->type == JSON_REAL)) {
                 text_table_align_right(table, j);
             }
             text_table_put(table, cell);
@@ -108,7 +136,7 @@ put_lines(struct ds *ds, const struct json *object)
     struct text_table *table = text_table_create(2);
 
     for (size_t i = 0; i < shash_count(json_object(object)); i++) {
-        char *cell = output_cell(nodes[i]->data);
+        char *cell = output_cell(nodes[i]->name, nodes[i]->data);
         text_table_put(table, nodes[i]->name);
         text_table_put(table, cell);
         free(cell);

@@ -13,7 +13,7 @@ void output_list(const struct invocation *, const struct json *array,
 /* One object; as a "table" it is a line for each member. */
 void output_object(const struct invocation *, const struct json *object);
 
-/* A member as a cell of a table; the caller frees it. */
-char *output_cell(const struct json *);
+/* Member 'name' as a cell of a table; the caller frees it. */
+char *output_cell(const char *name, const struct json *);
 
 #endif /* cli/output.h */

@@ -106,7 +106,7 @@ run_create(const struct invocation *in, struct err *err)
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
         put_option(in, body, texts[i]);
     }
-    json_object_put(body, "memory_kib", json_integer_create(bytes / 1024));
+    json_object_put_format(body, "memory", "%"PRIu64"K", bytes / 1024);
     json_object_put(body, "vcpus", json_integer_create(vcpus ? atoi(vcpus)
                                                        : 1));
 

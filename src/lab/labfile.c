@@ -2,7 +2,6 @@
 
 #include "lab/labfile.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,8 +64,7 @@ static const struct yamlfile_field network_fields[] = {
     PARSED(labfile_network, gateway[ADDR_V4], "gateway", parse_v4,
            .help = "the guests' router; default: the last address"),
     PARSED(labfile_network, gateway[ADDR_V6], "gateway6", parse_v6,
-           .help = "the guests' IPv6 router; default: as many addresses "
-                   "behind the prefix as 'gateway', or ::1"),
+           .help = "the guests' IPv6 router; default: PREFIX::fffe"),
     FIELD(labfile_network, mode, "mode", YAML_CHOICE, .choices = modes,
           .preset = "rewrite", .help = "how packets find moved endpoints"),
     FIELD(labfile_network, encap, "encap", YAML_TEXT,
@@ -143,6 +141,8 @@ static const struct yamlfile_field fields[] = {
 };
 const struct yamlfile_table labfile_table = TABLE("the file", labfile, fields);
 
+#define GATEWAY6 0xfffe         /* In the prefix, where it has so many. */
+
 /* A gateway that is not given. */
 static void
 fill_gateways(struct labfile *file)
@@ -153,18 +153,15 @@ fill_gateways(struct labfile *file)
         const struct prefix *v4 = &network->prefix[ADDR_V4];
         const struct prefix *v6 = &network->prefix[ADDR_V6];
         struct in6_addr *gateways = network->gateway;
-        uint64_t behind = 1;
 
-        if (!addr_is_none(&v4->addr) && v4->len <= 30) {
-            if (addr_is_none(&gateways[ADDR_V4])) {
-                gateways[ADDR_V4] = addr_plus(&v4->addr,
-                                              (1ULL << (32 - v4->len)) - 2);
-            }
-            behind = (ntohl(*(ovs_be32 *) &gateways[ADDR_V4].s6_addr[12])
-                      - ntohl(*(ovs_be32 *) &v4->addr.s6_addr[12]));
+        if (!addr_is_none(&v4->addr) && v4->len <= 30
+            && addr_is_none(&gateways[ADDR_V4])) {
+            gateways[ADDR_V4] = addr_plus(&v4->addr,
+                                          (1ULL << (32 - v4->len)) - 2);
         }
         if (!addr_is_none(&v6->addr) && addr_is_none(&gateways[ADDR_V6])) {
-            gateways[ADDR_V6] = addr_plus(&v6->addr, behind);
+            gateways[ADDR_V6] = addr_plus(&v6->addr,
+                                          v6->len <= 112 ? GATEWAY6 : 1);
         }
     }
 }

@@ -24,12 +24,6 @@
 /* What the image "mini" prints when its servers listen. */
 #define READY_MARK "WATARI-GUEST-READY"
 
-static const char *
-mode_text(int mode)
-{
-    return network_mode_name(mode);
-}
-
 static void
 put_address(struct json *json, const char *name, const struct in6_addr *addr)
 {
@@ -51,15 +45,6 @@ put_prefix(struct json *json, const char *name, const struct prefix *prefix)
 }
 
 static struct json *
-named(const struct yamlfile_item *item)
-{
-    struct json *json = json_object_create();
-
-    json_object_put_string(json, "name", item->name);
-    return json;
-}
-
-static struct json *
 texts_to_json(const struct yamlfile_texts *texts)
 {
     struct json *array = json_array_create_empty();
@@ -73,16 +58,12 @@ texts_to_json(const struct yamlfile_texts *texts)
 static struct json *
 site_to_json(const struct labfile_site *site)
 {
-    struct json *json = named(&site->item);
+    struct json *json = json_object_create();
     static const char *const wans[] = { "wan", "wan6" };
     static const char *const pools[] = { "pool", "pool6" };
-    static const char *const routers[] = { "router", "router6" };
 
     ADDR_FOR_EACH_FAMILY (family) {
-        struct in6_addr router = labfile_wan_address(site, family, 0);
-
         put_prefix(json, wans[family], &site->wan[family]);
-        put_address(json, routers[family], &router);
         if (!addr_is_none(&site->pool[family].first)) {
             char first[ADDR_STRLEN], last[ADDR_STRLEN];
 
@@ -92,34 +73,20 @@ site_to_json(const struct labfile_site *site)
                                    last);
         }
     }
-    return json;
-}
-
-static struct json *
-host_to_json(const struct labfile_site *site, unsigned int n)
-{
-    static const char *const names[] = { "address", "address6" };
-    struct json *json = json_object_create();
-
-    json_object_put_string(json, "name", site->hosts.items[n - 1]);
-    json_object_put_string(json, "site", site->item.name);
-    ADDR_FOR_EACH_FAMILY (family) {
-        struct in6_addr addr = labfile_wan_address(site, family, n);
-        put_address(json, names[family], &addr);
-    }
+    json_object_put(json, "hosts", texts_to_json(&site->hosts));
     return json;
 }
 
 static struct json *
 network_to_json(const struct labfile_network *network)
 {
-    struct json *json = named(&network->item);
+    struct json *json = json_object_create();
 
     put_prefix(json, "prefix", &network->prefix[ADDR_V4]);
     put_prefix(json, "prefix6", &network->prefix[ADDR_V6]);
     put_address(json, "gateway", &network->gateway[ADDR_V4]);
     put_address(json, "gateway6", &network->gateway[ADDR_V6]);
-    json_object_put_string(json, "mode", mode_text(network->mode));
+    json_object_put_string(json, "mode", network_mode_name(network->mode));
     if (network->encap) {
         json_object_put_string(json, "encap", network->encap);
     }
@@ -130,14 +97,13 @@ network_to_json(const struct labfile_network *network)
 static struct json *
 vm_to_json(const struct labfile_vm *vm)
 {
-    struct json *json = named(&vm->item);
+    struct json *json = json_object_create();
 
     json_object_put_string(json, "host", vm->host);
     json_object_put_string(json, "network", vm->network);
     put_address(json, "address", &vm->address[ADDR_V4]);
     put_address(json, "address6", &vm->address[ADDR_V6]);
-    json_object_put(json, "memory_kib",
-                    json_integer_create(vm->memory / 1024));
+    json_object_put_format(json, "memory", "%"PRIu64"K", vm->memory / 1024);
     json_object_put(json, "vcpus", json_integer_create(vm->vcpus));
     json_object_put_string(json, "image", vm->image);
     return json;
@@ -146,7 +112,7 @@ vm_to_json(const struct labfile_vm *vm)
 static struct json *
 endpoint_to_json(const struct labfile_endpoint *endpoint)
 {
-    struct json *json = named(&endpoint->item);
+    struct json *json = json_object_create();
 
     json_object_put_string(json, "host", endpoint->host);
     json_object_put_string(json, "network", endpoint->network);
@@ -159,33 +125,30 @@ struct json *
 system_config(const struct labfile *file)
 {
     struct json *config = json_object_create();
-    struct json *sites = json_array_create_empty();
-    struct json *hosts = json_array_create_empty();
-    struct json *networks = json_array_create_empty();
-    struct json *vms = json_array_create_empty();
-    struct json *endpoints = json_array_create_empty();
+    struct json *sites = json_object_create();
+    struct json *networks = json_object_create();
+    struct json *vms = json_object_create();
+    struct json *endpoints = json_object_create();
     const struct labfile_endpoint *endpoint;
     const struct labfile_network *network;
     const struct labfile_site *site;
     const struct labfile_vm *vm;
 
     YAML_MAP_FOR_EACH (site, &file->sites) {
-        json_array_add(sites, site_to_json(site));
-        for (unsigned int n = 1; n <= site->hosts.n; n++) {
-            json_array_add(hosts, host_to_json(site, n));
-        }
+        json_object_put(sites, site->item.name, site_to_json(site));
     }
     YAML_MAP_FOR_EACH (network, &file->networks) {
-        json_array_add(networks, network_to_json(network));
+        json_object_put(networks, network->item.name,
+                        network_to_json(network));
     }
     YAML_MAP_FOR_EACH (vm, &file->vms) {
-        json_array_add(vms, vm_to_json(vm));
+        json_object_put(vms, vm->item.name, vm_to_json(vm));
     }
     YAML_MAP_FOR_EACH (endpoint, &file->endpoints) {
-        json_array_add(endpoints, endpoint_to_json(endpoint));
+        json_object_put(endpoints, endpoint->item.name,
+                        endpoint_to_json(endpoint));
     }
     json_object_put(config, "sites", sites);
-    json_object_put(config, "hosts", hosts);
     json_object_put(config, "networks", networks);
     json_object_put(config, "vms", vms);
     json_object_put(config, "endpoints", endpoints);
@@ -240,33 +203,48 @@ find_named(const struct json *list, const char *name)
     return NULL;
 }
 
+/* Puts one endpoint behind its switch. */
+static int
+add_endpoint(const struct labfile *file, const struct state *state,
+             struct client *client, const struct labfile_endpoint *endpoint,
+             struct err *err)
+{
+    char *path = xasprintf("/endpoints/%s", endpoint->item.name);
+    struct json *reply = NULL;
+
+    int error = client_request(client, "GET", path, NULL, &reply, err);
+    const struct json *nics = json_get(reply, "nics");
+    const struct json *nic = json_length(nics) ? json_at(nics, 0) : NULL;
+    const char *interface = json_get_string(nic, "uuid");
+    const char *mac = json_get_string(nic, "mac");
+
+    if (!error && (!interface || !mac)) {
+        error = err_set(err, EIO, "the manager does not say which interface "
+                        "%s has", endpoint->item.name);
+    }
+    error = error ? error : parts_add_port(state, endpoint, interface, err);
+    error = error ? error : network_set_endpoint(file, state, endpoint, mac,
+                                                 err);
+    json_destroy(reply);
+    free(path);
+    return error;
+}
+
 int
 system_add_endpoints(const struct labfile *file, const struct state *state,
                      struct err *err)
 {
     const struct labfile_endpoint *endpoint;
     struct client *client;
-    struct json *list = NULL;
 
-    if (!file->endpoints.n) {
-        return 0;
-    }
     int error = connect_manager(state, &client, err);
     if (error) {
         return error;
     }
-    error = client_request(client, "GET", "/endpoints", NULL, &list, err);
     YAML_MAP_FOR_EACH (endpoint, &file->endpoints) {
-        const struct json *found = find_named(list, endpoint->item.name);
-        const char *interface = json_get_string(found, "interface");
-        const char *mac = json_get_string(found, "mac");
-
-        error = error ? error : parts_add_port(state, endpoint, interface,
-                                               err);
-        error = error ? error : network_set_endpoint(file, state, endpoint,
-                                                     mac, err);
+        error = error ? error : add_endpoint(file, state, client, endpoint,
+                                             err);
     }
-    json_destroy(list);
     client_destroy(client);
     return error;
 }
@@ -275,7 +253,7 @@ system_add_endpoints(const struct labfile *file, const struct state *state,
 static bool
 guest_is_ready(const struct state *state, const char *host, const char *uuid)
 {
-    char *path = xasprintf("%s/%s/%s/console.log", state->dir, host, uuid);
+    char *path = xasprintf("%s/%s/vms/%s/console.log", state->dir, host, uuid);
     FILE *stream = fopen(path, "re");
     bool ready = false;
     char line[512];
