@@ -279,7 +279,8 @@ bind_texts(struct binder *b, const yaml_node_t *node,
 
 static void
 bind_map(struct binder *b, const yaml_node_t *node,
-         const struct yamlfile_field *field, struct yamlfile_map *map, int depth)
+         const struct yamlfile_field *field, struct yamlfile_map *map,
+         int depth)
 {
     if (node->type != YAML_MAPPING_NODE) {
         COMPLAIN(b, node, "%s: expected a mapping, NAME: {...}", field->key);

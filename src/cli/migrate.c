@@ -244,13 +244,15 @@ make_request(const struct invocation *in, struct err *err)
     }
 
     struct json *body = json_object_create();
+    struct json *options = json_object_create();
     json_object_put_string(body, "to", to);
-    if (rate) {
-        json_object_put(body, "bandwidth", json_integer_create(rate));
+    if (rate) {                 /* QEMU counts in bytes. */
+        json_object_put(options, "bandwidth", json_integer_create(rate / 8));
     }
     if (ms) {
-        json_object_put(body, "downtime_ms", json_integer_create(ms));
+        json_object_put(options, "downtime_ms", json_integer_create(ms));
     }
+    json_object_put(body, "options", options);
     return body;
 }
 

@@ -163,12 +163,12 @@ run_list_events(const struct invocation *in, struct err *err)
 static int
 run_cancel(const struct invocation *in, struct err *err)
 {
-    char *path = xasprintf("/migrations/%s", in->args[0]);
+    char *path = xasprintf("/migrations/%s/cancel", in->args[0]);
     struct client *client;
 
     int error = invocation_connect(in, &client, err);
     if (!error) {
-        error = client_request(client, "DELETE", path, NULL, NULL, err);
+        error = client_request(client, "POST", path, NULL, NULL, err);
         client_destroy(client);
     }
     free(path);

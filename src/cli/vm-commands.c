@@ -116,15 +116,13 @@ run_create(const struct invocation *in, struct err *err)
 }
 
 static int
-set_power(const struct invocation *in, const char *power, const char *state,
+set_power(const struct invocation *in, const char *action, const char *state,
           struct err *err)
 {
     for (size_t i = 0; i < in->n_args; i++) {
-        struct json *body = json_object_create();
-        char *path = xasprintf("/vms/%s", in->args[i]);
+        char *path = xasprintf("/vms/%s/%s", in->args[i], action);
+        int error = request(in, "POST", path, NULL, NULL, err);
 
-        json_object_put_string(body, "power", power);
-        int error = request(in, "PATCH", path, body, NULL, err);
         free(path);
         error = error ? error : wait_state(in, in->args[i], state, err);
         if (error) {
@@ -137,20 +135,22 @@ set_power(const struct invocation *in, const char *power, const char *state,
 static int
 run_start(const struct invocation *in, struct err *err)
 {
-    return set_power(in, "running", "running", err);
+    return set_power(in, "start", "running", err);
 }
 
 static int
 run_stop(const struct invocation *in, struct err *err)
 {
-    return set_power(in, "stopped", "stopped", err);
+    return set_power(in, "stop", "stopped", err);
 }
 
 static int
 run_delete(const struct invocation *in, struct err *err)
 {
     for (size_t i = 0; i < in->n_args; i++) {
-        char *path = xasprintf("/vms/%s", in->args[i]);
+        char *path = xasprintf("/vms/%s%s", in->args[i],
+                               invocation_option(in, "force")
+                               ? "?force=true" : "");
         int error = request(in, "DELETE", path, NULL, NULL, err);
 
         free(path);
@@ -169,6 +169,11 @@ static const struct option_row create_options[] = {
     { "memory", "SIZE", "such as 256M, the default" },
     { "vcpus", "N", "virtual processors, default 1" },
     { "image", "IMAGE", "mini, the default, or a path" },
+    { NULL },
+};
+
+static const struct option_row delete_options[] = {
+    { "force", NULL, "also a VM that runs" },
     { NULL },
 };
 
@@ -193,7 +198,7 @@ static const struct command rows[] = {
       run_start },
     { "vm", "stop", "NAME...", 1, COMMAND_MAX_ARGS, NULL, "stop VMs", NULL,
       run_stop },
-    { "vm", "delete", "NAME...", 1, COMMAND_MAX_ARGS, NULL,
-      "stop and forget VMs", NULL, run_delete },
+    { "vm", "delete", "NAME...", 1, COMMAND_MAX_ARGS, delete_options,
+      "forget stopped VMs", NULL, run_delete },
 };
 const struct command_table vm_commands = { rows, ARRAY_SIZE(rows) };
