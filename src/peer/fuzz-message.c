@@ -1,0 +1,125 @@
+#include <config.h>
+
+/* Fuzzing of messages: what message_parse() accepts can be read.
+ *
+ *      clang -fsanitize=fuzzer,address ... fuzz-message.c
+ *
+ * An input is a message's name, a newline, and its body in JSON.  With
+ * FUZZ_REPLAY it is a program that replays a corpus: the folder of the file
+ * that it is given. */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "openvswitch/json.h"
+
+#include "peer/message.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
+
+/* Whoever gets a message reads it without asking whether a field is there. */
+static void
+read_elements(const struct json_array *list)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        message_get_uuid(list->elems[i], "interface");
+        message_get_uuid(list->elems[i], "from");
+        message_get_uuid(list->elems[i], "to");
+        message_get_addrs(list->elems[i], "mobile");
+        message_get_addrs(list->elems[i], "old");
+        message_get_integer(list->elems[i], "delay_ms");
+    }
+}
+
+static void
+read_message(const struct message *m)
+{
+    static const enum message_type without[] = {
+        MESSAGE_HELLO, MESSAGE_PING, MESSAGE_PONG,
+    };
+    bool about_migration = true;
+    struct vm vm;
+
+    for (size_t i = 0; i < 3; i++) {
+        about_migration = about_migration && m->type != without[i];
+    }
+    if (about_migration) {
+        message_get_uuid(m->body, "migration");
+    }
+    switch (m->type) {
+    case MESSAGE_HELLO:
+        message_get_uuid(m->body, "host");
+        message_get_uuid(m->body, "boot");
+        message_get_integer(m->body, "version");
+        message_get_integer(m->body, "frames_port");
+        break;
+    case MESSAGE_PREPARE:
+        message_get_generation(m->body);
+        if (!message_to_vm(message_get_object(m->body, "vm"), &vm, NULL)) {
+            json_destroy(message_from_vm(&vm));
+        }
+        break;
+    case MESSAGE_PREPARED:
+        message_get_string(m->body, "uri");
+        read_elements(message_get_list(m->body, "interfaces"));
+        break;
+    case MESSAGE_EXPECT:
+        read_elements(message_get_list(m->body, "fences"));
+        break;
+    case MESSAGE_FLIP:
+        read_elements(message_get_list(m->body, "fences"));
+        read_elements(message_get_list(m->body, "interfaces"));
+        message_get_generation(m->body);
+        break;
+    case MESSAGE_ACCEPT:
+    case MESSAGE_FORGET:
+        read_elements(message_get_list(m->body, "interfaces"));
+        message_get_generation(m->body);
+        break;
+    case MESSAGE_GRANT:
+        message_get_generation(m->body);
+        break;
+    case MESSAGE_DECLINED:
+    case MESSAGE_REFUSED:
+        message_get_string(m->body, "text");
+        break;
+    case MESSAGE_PING:
+    case MESSAGE_PONG:
+    case MESSAGE_ACCEPTED:
+    case MESSAGE_RUNNING:
+    case MESSAGE_SETTLED:
+    case MESSAGE_ABORT:
+    case MESSAGE_ABORTED:
+    case N_MESSAGES:
+        break;
+    }
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char *text = malloc(size + 1);
+    struct message *m;
+
+    if (size) {
+        memcpy(text, data, size);
+    }
+    text[size] = '\0';
+
+    char *newline = strchr(text, '\n');
+    if (newline) {
+        *newline = '\0';
+        if (!message_parse(text, json_from_string(newline + 1), &m, NULL)) {
+            read_message(m);
+            message_destroy(m);
+        }
+    }
+    free(text);
+    return 0;
+}
+
+#ifdef FUZZ_REPLAY
+#include "peer/fuzz-replay.h"
+#endif
