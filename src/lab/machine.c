@@ -168,7 +168,8 @@ machine_find(const char *name, char **pathp, struct err *err)
     static const char *const places[] = {
         "%s/%s", "%s/../../%s", "%s/../../../%s", "%s/../wire/%s",
         "%s/../agent/%s", "%s/../manager/%s", "%s/../probe/%s",
-        "%s/../bench/%s", "%s/../libexec/watari/%s", "%s/../share/watari/%s",
+        "%s/../bench/%s", "%s/../sbin/%s", "%s/../libexec/watari/%s",
+        "%s/../share/watari/%s",
     };
     char self[PATH_MAX];
 

@@ -512,11 +512,12 @@ parts_start_agents(const struct labfile *file, struct state *state,
     if (error) {
         return error;
     }
-    error = machine_find("mini", &mini, err);
+    error = machine_find("mini/vmlinuz", &mini, err);
     if (error) {
         free(program);
-        return error;
+        return err_add(err, error, "guest/build-mini builds it");
     }
+    *strrchr(mini, '/') = '\0';
     YAML_MAP_FOR_EACH (site, &file->sites) {
         for (unsigned int n = 1; !error && n <= site->hosts.n; n++) {
             error = start_agent(file, state, site, n, program, mini, err);
