@@ -1,8 +1,8 @@
 #ifndef STORE_SESSION_H
 #define STORE_SESSION_H 1
 
-/* What the files of store/ know of a session.  Private to store/, and to the
- * programs that see everything: the manager reads rows through it. */
+/* What the files of store/ know of a session.  Private to store/, and to
+ * api/, which shows all rows and writes what people want. */
 
 #include "openvswitch/hmap.h"
 #include "openvswitch/list.h"
@@ -136,6 +136,9 @@ struct write_class {
 
     /* A queued write of the same class and key gives way to a new one. */
     bool replace;
+
+    /* Ends what the data points to; null if it points to nothing. */
+    void (*destroy)(void *data);
 };
 
 /* Queues a write.  'key' is the object's: writes of one key stay in order.

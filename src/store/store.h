@@ -6,8 +6,8 @@
  * The store is an OVSDB database with the schema schema/watari.ovsschema; a
  * session keeps a replica of the part that its program needs.  What rows say
  * is read as values, by UUID, from the replica (networks.h, vms.h, ...);
- * what is to be written is queued (write.h).  Nothing here blocks, and no
- * row is ever seen outside of store/.
+ * what is to be written is queued (write.h).  Nothing here blocks, and an
+ * agent never sees a row.
  *
  *      store_run()                     each turn of the main loop
  *      while (store_next_change()) {   what is different now; read it again

@@ -36,6 +36,15 @@ static struct write *next_to_try(struct store *);
 static void try_write(struct store *, struct write *, long long now);
 static void check_committing(struct store *, long long now);
 
+static void
+free_data(struct write *write)
+{
+    if (write->class->destroy) {
+        write->class->destroy(write->data);
+    }
+    free(write->data);
+}
+
 enum write_result
 write_result(const struct store *store, write_ticket ticket, struct err *err)
 {
@@ -78,7 +87,7 @@ write_destroy(struct store *store)
 
     ovsdb_idl_txn_destroy(store->txn);
     LIST_FOR_EACH_POP (write, node, &store->writes) {
-        free(write->data);
+        free_data(write);
         free(write);
     }
     for (size_t i = 0; i < WRITE_MAX_RESULTS; i++) {
@@ -96,7 +105,7 @@ write_queue(struct store *store, const struct write_class *class,
         LIST_FOR_EACH (write, node, &store->writes) {
             if (write != store->committing && write->class == class
                 && uuid_equals(&write->key, key)) {
-                free(write->data);
+                free_data(write);
                 write->data = xmemdup(data, size);
                 return write->ticket;
             }
@@ -324,6 +333,6 @@ finish(struct store *store, struct write *write, enum write_result result,
 
     ovs_list_remove(&write->node);
     store->n_writes--;
-    free(write->data);
+    free_data(write);
     free(write);
 }

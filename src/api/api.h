@@ -1,0 +1,43 @@
+#ifndef API_API_H
+#define API_API_H 1
+
+/* The REST API, under /api/v1.
+ *
+ * Routes are one table (routes.c), from which requests are dispatched and
+ * /api/v1/openapi.json is made.  Objects are shown as they are in the
+ * replica of the store (objects.c); a request that changes something is
+ * answered when the store has answered.  GET /api/v1/events with "Accept:
+ * text/event-stream" follows all changes (stream.c).
+ *
+ * On the unix socket root and the manager's own user need no token; TCP
+ * always does. */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+
+struct store;
+struct store_change;
+
+struct api;
+
+struct api_config {
+    const char *unix_path;      /* Null: none. */
+    const char *listen;         /* "ADDRESS:PORT"; null: none. */
+    const char *token;          /* For 'listen'. */
+};
+
+/* EADDRINUSE if somebody else listens there. */
+int api_create(struct store *, const struct api_config *, struct api **,
+               struct err *);
+void api_destroy(struct api *);
+
+/* 'now' is monotonic, 'wall_now' since 1970, both in ms. */
+void api_run(struct api *, long long now, long long wall_now);
+void api_wait(struct api *);
+
+/* Tells those who follow what changed in the store. */
+void api_note_change(struct api *, const struct store_change *);
+
+#endif /* api/api.h */

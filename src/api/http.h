@@ -1,0 +1,32 @@
+#ifndef API_HTTP_H
+#define API_HTTP_H 1
+
+/* HTTP over libmicrohttpd, in the poll loop: becomes requests, which go to
+ * routes_dispatch(), and takes back their answers. */
+
+#include "base/err.h"
+
+struct api;
+struct http_server;
+struct request;
+
+#define HTTP_MAX_CONNECTIONS 256
+#define HTTP_TIMEOUT_S 60
+
+/* Listens on a socket of the file system; an old one is replaced unless
+ * somebody listens on it. */
+int http_open_unix(struct api *, const char *path, struct http_server **,
+                   struct err *);
+
+/* Listens on "ADDRESS:PORT". */
+int http_open_tcp(struct api *, const char *where, struct http_server **,
+                  struct err *);
+void http_close(struct http_server *);
+
+void http_run(struct http_server *);
+void http_wait(struct http_server *);
+
+/* 'request', which waited, has its answer now. */
+void http_resume(struct request *);
+
+#endif /* api/http.h */

@@ -1,0 +1,135 @@
+#include <config.h>
+
+#include "manager/housekeeping.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "openvswitch/poll-loop.h"
+#include "util.h"
+
+#include "store/session.h"
+
+/* A row that may go, and how old it is. */
+struct candidate {
+    const struct ovsdb_idl_row *row;
+    int64_t time;
+};
+
+struct candidates {
+    struct candidate *rows;
+    size_t n, allocated;
+};
+
+static void
+add(struct candidates *candidates, const struct ovsdb_idl_row *row,
+    int64_t time)
+{
+    if (candidates->n == candidates->allocated) {
+        candidates->rows = x2nrealloc(candidates->rows,
+                                      &candidates->allocated,
+                                      sizeof *candidates->rows);
+    }
+    candidates->rows[candidates->n++] = (struct candidate) { row, time };
+}
+
+static int
+compare_times(const void *a_, const void *b_)
+{
+    const struct candidate *a = a_, *b = b_;
+
+    return a->time < b->time ? -1 : a->time > b->time;
+}
+
+/* Deletes all but the newest 'max'; ends 'candidates'. */
+static void
+trim(struct candidates *candidates, size_t max)
+{
+    if (candidates->n > max) {
+        qsort(candidates->rows, candidates->n, sizeof *candidates->rows,
+              compare_times);
+        for (size_t i = 0; i < candidates->n - max; i++) {
+            ovsdb_idl_txn_delete(candidates->rows[i].row);
+        }
+    }
+    free(candidates->rows);
+}
+
+static bool
+has_ended(const struct dbrec_migration *row)
+{
+    return strcmp(row->state, "requested") && strcmp(row->state, "running");
+}
+
+static int
+build(struct store *store, struct ovsdb_idl_txn *txn,
+      const void *data OVS_UNUSED, struct err *err OVS_UNUSED)
+{
+    struct candidates events = { NULL, 0, 0 }, migrations = { NULL, 0, 0 };
+    const struct dbrec_migration *migration;
+    const struct dbrec_event *event;
+
+    if (!session_global(store)) {
+        dbrec_global_set_epoch(dbrec_global_insert(txn), 1);
+    }
+    DBREC_EVENT_FOR_EACH (event, store->idl) {
+        add(&events, &event->header_, event->time);
+    }
+    DBREC_MIGRATION_FOR_EACH (migration, store->idl) {
+        if (has_ended(migration)) {
+            add(&migrations, &migration->header_, migration->created);
+        }
+    }
+    trim(&events, HOUSEKEEPING_MAX_EVENTS);
+    trim(&migrations, HOUSEKEEPING_MAX_MIGRATIONS);
+    return 0;
+}
+
+static bool
+is_needed(const struct store *store)
+{
+    const struct dbrec_migration *migration;
+    const struct dbrec_event *event;
+    size_t n_events = 0, n_migrations = 0;
+
+    DBREC_EVENT_FOR_EACH (event, store->idl) {
+        n_events++;
+    }
+    DBREC_MIGRATION_FOR_EACH (migration, store->idl) {
+        n_migrations += has_ended(migration);
+    }
+    return (!session_global(store) || n_events > HOUSEKEEPING_MAX_EVENTS
+            || n_migrations > HOUSEKEEPING_MAX_MIGRATIONS);
+}
+
+void
+housekeeping_run(struct housekeeping *housekeeping, struct store *store,
+                 long long now)
+{
+    static const struct write_class class = {
+        .what = "keeping the store in order", .build = build,
+    };
+
+    if (now < housekeeping->next || !store_is_ready(store)
+        || housekeeping->seqno == store_seqno(store)
+        || (housekeeping->ticket
+            && write_result(store, housekeeping->ticket, NULL)
+            == WRITE_PENDING)) {
+        return;
+    }
+    housekeeping->seqno = store_seqno(store);
+    housekeeping->next = now + HOUSEKEEPING_INTERVAL_MS;
+    if (is_needed(store)) {
+        housekeeping->ticket = write_queue(store, &class, &UUID_ZERO, "", 1);
+    }
+}
+
+void
+housekeeping_wait(const struct housekeeping *housekeeping,
+                  const struct store *store)
+{
+    if (store_is_ready(store)
+        && housekeeping->seqno != store_seqno(store)) {
+        poll_timer_wait_until(housekeeping->next);
+    }
+}
