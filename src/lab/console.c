@@ -42,7 +42,7 @@ find_socket(const struct state *state, const char *vm, char **path,
         const char *uuid = json_get_string(reply, "uuid");
 
         if (host && uuid) {
-            *path = xasprintf("%s/%s/vms/%s/console", state->dir, host,
+            *path = xasprintf("%s/%s/vms/%s/io/console", state->dir, host,
                               uuid);
         } else {
             error = err_set(err, ENOENT, "VM \"%s\" is not on any host", vm);

@@ -253,7 +253,8 @@ system_add_endpoints(const struct labfile *file, const struct state *state,
 static bool
 guest_is_ready(const struct state *state, const char *host, const char *uuid)
 {
-    char *path = xasprintf("%s/%s/vms/%s/console.log", state->dir, host, uuid);
+    char *path = xasprintf("%s/%s/vms/%s/io/console.log", state->dir, host,
+                           uuid);
     FILE *stream = fopen(path, "re");
     bool ready = false;
     char line[512];
