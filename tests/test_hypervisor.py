@@ -79,10 +79,12 @@ def wait_for(condition, seconds=20, what="it"):
 class Host:
     """A namespace, a run folder, and an agent that can die."""
 
+    accelerator = "tcg"
+
     def __init__(self, name, address, folder):
         self.name, self.address = name, address
         self.run_dir = folder / name
-        self.namespace = f"hyp-{os.getpid()}-{name}"
+        self.namespace = f"{folder.name}-{name}"
         sh("ip", "netns", "add", self.namespace)
         self.ip("link", "set", "lo", "up")
         self.agent = None
@@ -96,8 +98,8 @@ class Host:
         self.news = threading.Condition()
         self.agent = subprocess.Popen(
             ["ip", "netns", "exec", self.namespace, DRIVER, self.run_dir,
-             self.name, f"{QEMU_UID}:{QEMU_UID}", "tcg", IMAGE, self.address,
-             WATCHDOG],
+             self.name, f"{QEMU_UID}:{QEMU_UID}", self.accelerator,
+             self.run_dir.parent / "image", self.address, WATCHDOG],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             bufsize=1)
         self.reader = threading.Thread(
@@ -190,6 +192,12 @@ class Host:
         return self.do("query", vm).split()[0]
 
     def destroy(self):
+        try:
+            self._destroy()
+        finally:
+            sh("ip", "netns", "del", self.namespace)
+
+    def _destroy(self):
         if not self.agent:
             self.start()
         for line in self.do("list", uuid.UUID(int=0)).split("; "):
@@ -199,7 +207,6 @@ class Host:
         taps = [l for l in self.ip("-br", "link").split() if l[:2] == "wv"]
         self.agent.stdin.close()
         assert self.agent.wait(10) == 0
-        sh("ip", "netns", "del", self.namespace)
         assert not leftovers and not taps
 
 
@@ -207,6 +214,9 @@ class Host:
 def hosts():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="hyp-", dir="/run"))
     folder.chmod(0o755)
+    (folder / "image").mkdir(0o700)     # QEMU's user cannot reach into it.
+    for name in "vmlinuz", "initrd.gz":
+        (folder / "image" / name).symlink_to((IMAGE / name).resolve())
     a = Host("a", "198.18.0.1", folder)
     b = Host("b", "198.18.0.2", folder)
     sh("ip", "link", "add", "wan", "netns", a.namespace, "type", "veth",
@@ -216,8 +226,10 @@ def hosts():
         host.ip("link", "set", "wan", "up")
         host.start()
     yield a, b
-    a.destroy()
-    b.destroy()
+    try:
+        a.destroy()
+    finally:
+        b.destroy()
     shutil.rmtree(folder)
 
 
@@ -256,6 +268,15 @@ def test_boot_query_stop(hosts, vm):
     assert a.state(vm) == "absent"
     a.do("stop", vm)
     a.boot(vm)                  # And again, as after a night's sleep.
+
+
+def test_boot_auto(hosts):
+    """KVM is used where a guest really runs under it, and TCG elsewhere."""
+    a, _ = hosts
+    a.agent.stdin.close()
+    assert a.agent.wait(10) == 0
+    a.accelerator = "auto"
+    a.start().boot(uuid.uuid4())
 
 
 def test_qemu_is_unprivileged(hosts, vm):

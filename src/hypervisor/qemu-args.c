@@ -189,8 +189,8 @@ static void
 add_image(const struct vm *vm, const struct qemu_args *a, struct svec *argv)
 {
     if (!qemu_args_has_disk(vm)) {
-        addf(argv, "-kernel", "%s/vmlinuz", a->image_dir);
-        addf(argv, "-initrd", "%s/initrd.gz", a->image_dir);
+        addf(argv, "-kernel", "/proc/self/fd/%d", a->kernel_fd);
+        addf(argv, "-initrd", "/proc/self/fd/%d", a->initrd_fd);
         svec_add(argv, "-append");
         svec_add_nocopy(argv, kernel_command_line(vm));
         return;

@@ -7,8 +7,9 @@
  * a migration between them needs: whatever the guest can see comes from the
  * record or is fixed here.
  *
- * QEMU runs in its own folder and finds its sockets there, so that no path is
- * too long for a socket:
+ * QEMU gets files from us open, because its user may not be able to reach
+ * them.  It runs in its own folder and finds its sockets there, so that no
+ * path is too long for a socket:
  *
  *      agent.qmp       the agent's session
  *      watchdog.qmp    watari-watchdog's
@@ -29,7 +30,7 @@ struct svec;
 struct qemu_args {
     bool kvm;                   /* Else TCG. */
     bool incoming;              /* Waits for a migration. */
-    const char *image_dir;      /* Where the image "mini" is. */
+    int kernel_fd, initrd_fd;   /* Of the image "mini". */
     const int *tap_fds;         /* One for each NIC of the VM. */
 };
 

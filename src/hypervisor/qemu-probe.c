@@ -23,6 +23,7 @@
 
 struct probe {
     struct qemu_process *process;
+    char *firmware;
     int fd;                     /* What the guest prints. */
     long long deadline;         /* 0: not yet. */
 };
@@ -60,15 +61,10 @@ probe_start(const char *folder, const struct credentials *credentials,
             struct probe **probep, struct err *err)
 {
     int fds[2];
-    char *path = xasprintf("%s/"FIRMWARE, folder);
-    int error = write_firmware(path, err);
-    free(path);
-    if (error) {
-        return error;
-    }
     if (pipe2(fds, O_CLOEXEC | O_NONBLOCK)) {
         return err_set(err, errno, "pipe: %s", ovs_strerror(errno));
     }
+    char *firmware = xasprintf("%s/"FIRMWARE, folder);
     char *argv[] = {
         QEMU_PROGRAM, "-accel", "kvm", "-nodefaults", "-no-user-config",
         "-display", "none", "-machine", "pc", "-m", "16", "-bios", FIRMWARE,
@@ -79,14 +75,18 @@ probe_start(const char *folder, const struct credentials *credentials,
         .in = -1, .out = fds[1], .err = -1,
     };
     struct qemu_process *process;
-    error = qemu_process_spawn(&config, argv, &process, err);
+    int error = write_firmware(firmware, err);
+    error = error ? error : qemu_process_spawn(&config, argv, &process, err);
     close(fds[1]);
     if (error) {
         close(fds[0]);
+        unlink(firmware);
+        free(firmware);
         return error;
     }
     struct probe *p = xzalloc(sizeof *p);
     p->process = process;
+    p->firmware = firmware;
     p->fd = fds[0];
     *probep = p;
     return 0;
@@ -133,6 +133,8 @@ probe_destroy(struct probe *p)
         }
         qemu_process_close(p->process);
         close(p->fd);
+        unlink(p->firmware);
+        free(p->firmware);
         free(p);
     }
 }

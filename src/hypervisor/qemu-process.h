@@ -31,7 +31,8 @@ struct qemu_process_config {
     const char *folder;         /* Its working directory. */
     const char *pid_file;       /* Written before it runs; null: none. */
     int in, out, err;           /* Its standard files; -1: /dev/null. */
-    const int *fds;             /* Stay open, under the same numbers. */
+    const int *fds;             /* Stay open, under the same numbers, which
+                                 * are above 2. */
     size_t n_fds;
     uint64_t max_file_size;     /* What it may write to a file; 0: no limit. */
 };

@@ -132,28 +132,71 @@ qemu_vm_prepare(struct qemu_vm *vm, const struct vm *record, struct err *err)
     return error;
 }
 
-static int
-attach_taps(struct qemu_vm *vm, const struct vm *record, int fds[],
-            struct err *err)
+/* What we open for a QEMU; -1 where there is nothing. */
+struct files {
+    int log;
+    int passed[2 + VM_MAX_NICS];        /* Kernel, initrd, taps. */
+    size_t n_passed;
+};
+
+#define FILES_INIT { .log = -1 }
+
+static void
+files_close(struct files *f)
 {
-    int error = 0;
+    for (size_t i = 0; i < f->n_passed; i++) {
+        close(f->passed[i]);
+    }
+    if (f->log >= 0) {
+        close(f->log);
+    }
+}
+
+static int
+open_file(const char *folder, const char *name, int flags, int *fd,
+          struct err *err)
+{
+    char *path = xasprintf("%s/%s", folder, name);
+    *fd = open(path, flags | O_CLOEXEC, 0600);
+    int error = *fd < 0 ? err_set(err, errno, "%s: %s", path,
+                                  ovs_strerror(errno)) : 0;
+    free(path);
+    return error;
+}
+
+static int
+files_open(struct files *f, const struct qemu_vm *vm, const struct vm *record,
+           struct err *err)
+{
+    static const char *const images[] = { "vmlinuz", "initrd.gz" };
+    int error = open_file(vm->folder, "log",
+                          O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, &f->log,
+                          err);
+    for (size_t i = 0; i < ARRAY_SIZE(images) && !error
+                       && !qemu_args_has_disk(record); i++) {
+        error = open_file(vm->qemu->image_dir, images[i], O_RDONLY,
+                          &f->passed[f->n_passed], err);
+        f->n_passed += !error;
+    }
     for (size_t i = 0; i < record->n_nics && !error; i++) {
         char name[HYPERVISOR_TAP_LEN];
-        error = tap_attach(hypervisor_tap_name(&vm->uuid, i, name), &fds[i],
-                           err);
+        error = tap_attach(hypervisor_tap_name(&vm->uuid, i, name),
+                           &f->passed[f->n_passed], err);
+        f->n_passed += !error;
     }
     return error;
 }
 
 static int
-spawn(struct qemu_vm *vm, const struct vm *record, bool incoming, int log_fd,
-      const int tap_fds[], struct err *err)
+spawn(struct qemu_vm *vm, const struct vm *record, bool incoming,
+      const struct files *f, struct err *err)
 {
     struct qemu_args args = {
         .kvm = vm->qemu->kvm,
         .incoming = incoming,
-        .image_dir = vm->qemu->image_dir,
-        .tap_fds = tap_fds,
+        .kernel_fd = f->passed[0],
+        .initrd_fd = f->passed[1],
+        .tap_fds = &f->passed[f->n_passed - record->n_nics],
     };
     struct svec argv = SVEC_EMPTY_INITIALIZER;
     qemu_args_make(record, &args, &argv);
@@ -165,8 +208,8 @@ spawn(struct qemu_vm *vm, const struct vm *record, bool incoming, int log_fd,
         .credentials = &vm->qemu->credentials,
         .folder = io,
         .pid_file = pid_file,
-        .in = -1, .out = log_fd, .err = log_fd,
-        .fds = tap_fds, .n_fds = record->n_nics,
+        .in = -1, .out = f->log, .err = f->log,
+        .fds = f->passed, .n_fds = f->n_passed,
         .max_file_size = qemu_args_has_disk(record) ? 0 : QEMU_MAX_LOG,
     };
     int error = qemu_process_spawn(&config, argv.names, &vm->process, err);
@@ -208,36 +251,17 @@ qemu_vm_start(struct qemu_vm *vm, const struct vm *record, bool incoming,
               struct err *err)
 {
     ovs_assert(!vm->process);
-    int fds[VM_MAX_NICS];
-    memset(fds, -1, sizeof fds);
-    char *log = vm_path(vm, "log");
-    int log_fd = -1;
-
+    struct files files = FILES_INIT;
     int error = qemu_vm_prepare(vm, record, err);
     error = error ? error : qemu_vm_set_mark(vm, "granted", false, err);
     error = error ? error : qemu_vm_set_mark(vm, "incoming", incoming, err);
-    if (!error) {
-        log_fd = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC,
-                      0600);
-        error = (log_fd < 0
-                 ? err_set(err, errno, "%s: %s", log, ovs_strerror(errno))
-                 : attach_taps(vm, record, fds, err));
-    }
-    error = error ? error : spawn(vm, record, incoming, log_fd, fds, err);
+    error = error ? error : files_open(&files, vm, record, err);
+    error = error ? error : spawn(vm, record, incoming, &files, err);
     if (!error) {
         vm_forget_past(vm, record, incoming);
         vm_connect(vm);
     }
-
-    for (size_t i = 0; i < record->n_nics; i++) {
-        if (fds[i] >= 0) {
-            close(fds[i]);
-        }
-    }
-    if (log_fd >= 0) {
-        close(log_fd);
-    }
-    free(log);
+    files_close(&files);
     return error;
 }
 

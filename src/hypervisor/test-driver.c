@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "dp-packet.h"
+#include "fatal-signal.h"
 #include "hypervisor/capture.h"
 #include "hypervisor/hypervisor.h"
 #include "hypervisor/tap.h"
@@ -228,12 +229,7 @@ do_destroy(struct driver *d, struct operation *op,
 static void
 put_info(const struct hypervisor_info *info, struct ds *result)
 {
-    static const char *const states[] = {
-        [VM_ABSENT] = "absent", [VM_STARTING] = "starting",
-        [VM_LISTENING] = "listening", [VM_RUNNING] = "running",
-        [VM_PAUSED] = "paused", [VM_SENT] = "sent", [VM_FAILED] = "failed",
-    };
-    ds_put_format(result, "%s %s %d %ld %s", states[info->state],
+    ds_put_format(result, "%s %s %d %ld %s", vm_state_name(info->state),
                   migration_status_name(info->migration), info->granted,
                   (long) info->pid, *info->name ? info->name : "-");
     if (*info->error) {
@@ -377,6 +373,8 @@ main(int argc, char *argv[])
         ovs_fatal(0, "usage: %s RUN-DIR HOST USER ACCELERATOR IMAGE-DIR "
                   "ADDRESS WATCHDOG", argv[0]);
     }
+    set_program_name(argv[0]);
+    fatal_ignore_sigpipe();
     struct hypervisor_config config = {
         .run_dir = argv[1], .host = argv[2], .user = argv[3],
         .accelerator = argv[4], .image_dir = argv[5], .address = argv[6],

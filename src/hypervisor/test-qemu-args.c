@@ -48,7 +48,8 @@ make(const struct vm *vm, struct qemu_args args)
 {
     struct svec argv = SVEC_EMPTY_INITIALIZER;
     struct ds ds = DS_EMPTY_INITIALIZER;
-    args.image_dir = "/images";
+    args.kernel_fd = 3;
+    args.initrd_fd = 4;
     args.tap_fds = fds;
     assert_int_equal(qemu_args_check(vm, NULL), 0);
     qemu_args_make(vm, &args, &argv);
@@ -109,8 +110,8 @@ static void
 test_mini(void **state)
 {
     const char image[] =
-        "-kernel /images/vmlinuz\n"
-        "-initrd /images/initrd.gz\n"
+        "-kernel /proc/self/fd/3\n"
+        "-initrd /proc/self/fd/4\n"
         "-append console=ttyS0 quiet watari.if=52:54:00:00:00:0a,"
         "10.255.0.11/24,10.255.0.254,fd00:255::11/64,,1450 "
         "watari.if=52:54:00:00:00:0b,,,,\n";

@@ -27,6 +27,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fatal-signal.h"
 #include "hypervisor/qemu-watchdog.h"
 #include "hypervisor/qmp.h"
 #include "openvswitch/json.h"
@@ -165,6 +166,8 @@ main(int argc, char *argv[])
         fprintf(stderr, "usage: watari-watchdog QMP-SOCKET\n");
         return 2;
     }
+    set_program_name(argv[0]);
+    fatal_ignore_sigpipe();
     struct guard g = { .qmp = qmp_create(), .driver = dup(STDIN_FILENO) };
     qmp_connect(g.qmp, argv[1], CONNECT_TIMEOUT_MS);
     xset_nonblocking(g.driver);
