@@ -11,6 +11,7 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include "command-line.h"
 #include "daemon.h"
 #include "openvswitch/vlog.h"
 #include "stream-ssl.h"
@@ -231,9 +232,11 @@ options_parse(int argc, char *argv[], struct options *options)
     }
     memcpy(&all[ARRAY_SIZE(rows)], library, sizeof library);
 
+    char *short_options = ovs_cmdl_long_options_to_short_options(all);
+
     memset(options, 0, sizeof *options);
     for (;;) {
-        int c = getopt_long(argc, argv, "hV", all, NULL);
+        int c = getopt_long(argc, argv, short_options, all, NULL);
 
         if (c == -1) {
             break;
@@ -255,6 +258,7 @@ options_parse(int argc, char *argv[], struct options *options)
             exit(2);
         }
     }
+    free(short_options);
     if (optind < argc) {
         fprintf(stderr, "%s: \"%s\" is no option; see --help\n",
                 program_name, argv[optind]);

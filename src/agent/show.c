@@ -9,6 +9,7 @@
 #include "util.h"
 
 #include "core/flow-table.h"
+#include "engine/engine.h"
 #include "mobility/datapath.h"
 #include "openflow/switch.h"
 #include "peer/channel.h"
@@ -66,6 +67,9 @@ show_status(struct unixctl_conn *conn, int argc OVS_UNUSED,
                   : store_is_connected(a->store) ? "connected" : "away",
                   of_switch_is_up(a->of_switch) ? "up" : "away",
                   a->complete ? "yes" : "no", write_n_queued(a->store));
+    if (a->engine) {
+        engine_format(a->engine, &s);
+    }
     unixctl_command_reply(conn, ds_cstr(&s));
     ds_destroy(&s);
 }

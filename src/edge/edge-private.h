@@ -36,6 +36,8 @@ struct edge {
     struct hmap presences;
     unsigned int bridge_seqno, store_seqno;
     bool pending;               /* Something waits for the store. */
+    bool unknown;               /* A port's interface is not in the store. */
+    long long ready_since;      /* The store; 0: not yet. */
     bool compared;              /* Ports and store, once. */
 
     /* pool.c */
@@ -49,6 +51,7 @@ bool uplink_handle_packet(struct edge *, const struct packet_in *);
 void mappings_run(struct edge *);
 
 void endpoints_run(struct edge *);
+bool endpoints_are_complete(struct edge *);
 void endpoints_handle_packet(struct edge *, const struct packet_in *);
 void endpoints_destroy(struct edge *);
 

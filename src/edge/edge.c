@@ -60,6 +60,7 @@ edge_run(struct edge *edge, long long now, long long wall_now)
         mappings_run(edge);
         pool_run(edge);
         endpoints_run(edge);
+        edge->compared = edge->compared || endpoints_are_complete(edge);
     }
     of_switch_sync(edge->c.of_switch);
 }

@@ -25,6 +25,9 @@
  * first valid ARP or NS from an address of the network makes an endpoint.
  * VMs' ports are the engine's. */
 
+/* How long rows may take to arrive after the store's first ones. */
+#define PATIENCE_MS 5000
+
 static struct presence *
 find(const struct edge *edge, const struct uuid *interface)
 {
@@ -157,9 +160,13 @@ run_declared(struct edge *edge, const struct bridge_port *port)
     if (!p) {
         struct interface interface;
 
-        if (interfaces_get(edge->c.store, &port->iface_id, &interface, NULL)
-            || !is_endpoint(edge, &port->iface_id)) {
-            return;             /* Not yet, or a VM's. */
+        if (interfaces_get(edge->c.store, &port->iface_id, &interface,
+                           NULL)) {
+            edge->unknown = true;
+            return;             /* Not yet. */
+        }
+        if (!is_endpoint(edge, &port->iface_id)) {
+            return;             /* A VM's. */
         }
         p = xzalloc(sizeof *p);
         p->interface = interface;
@@ -210,6 +217,7 @@ endpoints_run(struct edge *edge)
     edge->bridge_seqno = bridge_now;
     edge->store_seqno = store_now;
     edge->pending = false;
+    edge->unknown = false;
 
     HMAP_FOR_EACH (p, node, &edge->presences) {
         p->seen = false;
@@ -230,7 +238,19 @@ endpoints_run(struct edge *edge)
             leave(edge, p);
         }
     }
-    edge->compared = !edge->pending;
+}
+
+/* May the switch's old flows go?  Rows of a port that was left over by
+ * somebody never come, so patience has an end. */
+bool
+endpoints_are_complete(struct edge *edge)
+{
+    if (!edge->ready_since) {
+        edge->ready_since = edge->now;
+    }
+    return (edge->bridge_seqno && !edge->pending
+            && (!edge->unknown
+                || edge->now >= edge->ready_since + PATIENCE_MS));
 }
 
 /* Detection. */

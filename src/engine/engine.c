@@ -262,6 +262,14 @@ engine_is_complete(const struct engine *e)
             && datapath_get_uplink(e->c.datapath)->hold != OFPP_NONE);
 }
 
+void
+engine_format(const struct engine *e, struct ds *s)
+{
+    guests_format(e, s);
+    outgoing_format(e, s);
+    incoming_format(e, s);
+}
+
 uint64_t
 engine_sync(struct engine *e)
 {

@@ -58,6 +58,10 @@ void engine_wait(struct engine *);
  * so that its old flows may go? */
 bool engine_is_complete(const struct engine *);
 
+/* Guests and moves, a line each, for people. */
+struct ds;
+void engine_format(const struct engine *, struct ds *);
+
 /* Something that people should know; an event for the store and a line for
  * the log. */
 struct engine_note {

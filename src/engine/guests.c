@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "dp-packet.h"
+#include "openvswitch/dynamic-string.h"
 #include "openvswitch/poll-loop.h"
 #include "util.h"
 #include "uuid.h"
@@ -520,11 +521,33 @@ guests_are_complete(const struct engine *e)
         return false;
     }
     HMAP_FOR_EACH (g, node, &e->guests) {
-        if (g->bound && !g->present && !g->ended) {
-            return false;
+        if (g->bound && !g->ticket && !g->ended) {
+            return false;       /* Not in the datapath yet. */
         }
     }
     return true;
+}
+
+void
+guests_format(const struct engine *e, struct ds *s)
+{
+    static const char *const roles[] = {
+        [GUEST_OWN] = "own",
+        [GUEST_INCOMING] = "incoming",
+        [GUEST_LEAVING] = "leaving",
+    };
+    const struct guest *g;
+
+    HMAP_FOR_EACH (g, node, &e->guests) {
+        char buf[GENERATION_STRLEN];
+
+        ds_put_format(s, "guest %s: %s, %s, generation %s%s%s%s%s\n",
+                      g->vm.name, roles[g->role], vm_state_name(g->told),
+                      generation_format(&g->generation, buf),
+                      g->present ? ", present" : ", not present",
+                      g->bound ? ", bound" : "", g->ended ? ", ended" : "",
+                      g->stopping ? ", stopping" : "");
+    }
 }
 
 void

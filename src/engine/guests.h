@@ -20,6 +20,7 @@
 #include "store/write.h"
 
 struct dp_packet;
+struct ds;
 struct engine;
 struct injector;
 struct hypervisor_event;
@@ -86,6 +87,7 @@ void guests_handle_event(struct engine *, const struct hypervisor_event *);
 
 /* Are all that were found at the start presented? */
 bool guests_are_complete(const struct engine *);
+void guests_format(const struct engine *, struct ds *);
 void guests_destroy(struct engine *);
 
 #endif /* engine/guests.h */

@@ -6,6 +6,7 @@
 #include <limits.h>
 
 #include "dp-packet.h"
+#include "openvswitch/dynamic-string.h"
 #include "openvswitch/poll-loop.h"
 #include "util.h"
 #include "uuid.h"
@@ -576,6 +577,26 @@ incoming_wait(struct engine *e)
         if (in->state == INCOMING_LISTENING) {
             poll_timer_wait_until(in->heard + SILENCE_MS);
         }
+    }
+}
+
+void
+incoming_format(const struct engine *e, struct ds *s)
+{
+    static const char *const states[] = {
+        [INCOMING_PREPARING] = "preparing",
+        [INCOMING_LISTENING] = "listening",
+        [INCOMING_LOADING] = "loading",
+        [INCOMING_SETTLING] = "settling",
+        [INCOMING_MOVED] = "moved",
+        [INCOMING_ABORTING] = "aborting",
+    };
+    const struct incoming *in;
+
+    HMAP_FOR_EACH (in, node, &e->incoming) {
+        ds_put_format(s, "migration "UUID_FMT": %s comes, %s\n",
+                      UUID_ARGS(&in->migration), in->guest->vm.name,
+                      states[in->state]);
     }
 }
 

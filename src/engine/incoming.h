@@ -29,6 +29,7 @@
 #include "openvswitch/uuid.h"
 
 struct dp_packet;
+struct ds;
 struct engine;
 struct hypervisor_event;
 struct message;
@@ -50,6 +51,7 @@ bool incoming_held(struct engine *, const struct uuid *interface,
 
 void incoming_run(struct engine *);
 void incoming_wait(struct engine *);
+void incoming_format(const struct engine *, struct ds *);
 void incoming_destroy(struct engine *);
 
 #endif /* engine/incoming.h */

@@ -365,6 +365,7 @@ move_stopped(struct outgoing *o, long long stopped_us)
     o->opened = !hypervisor_set_capture(e->c.hypervisor, &o->vm.uuid,
                                         CAPTURE_OPEN, NULL);
     o->flipped = true;
+    o->flipped_us = e->now.wall_us;
     o->stopped_us = stopped_us;
     tell_flip(o, &o->generation, false, true);
 }
@@ -400,6 +401,7 @@ copy(struct outgoing *o, struct err *err)
         return STEP_WAIT;
     }
     o->paused = !error;
+    o->paused_us = e->now.wall_us;
     return error ? STEP_FAILED : STEP_DONE;
 }
 
@@ -418,8 +420,14 @@ proceed(struct outgoing *o, struct err *err)
         o->opened = !error;
     }
     if (!error) {
+        if (!o->proceeded) {
+            o->opened_us = e->now.wall_us;
+        }
         error = hypervisor_proceed(e->c.hypervisor, &o->vm.uuid, err);
         o->proceeded = true;
+    }
+    if (!error) {
+        o->sent_us = e->now.wall_us;
     }
     return !error ? STEP_DONE : error == EINPROGRESS ? STEP_WAIT
            : STEP_FAILED;

@@ -66,6 +66,9 @@ struct outgoing {
     bool armed, opened, paused, proceeded, granted;
     long long stopped_us;       /* Wall clock, from QEMU; 0: it runs. */
     bool flipped;
+
+    /* When parts of the switchover were over; wall clock. */
+    long long flipped_us, opened_us, paused_us, sent_us;
     long long granted_ms;
     struct ovs_list kept;       /* Captured frames, for a rollback. */
     uint64_t n_captured;

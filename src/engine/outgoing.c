@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "openvswitch/dynamic-string.h"
 #include "openvswitch/poll-loop.h"
 #include "util.h"
 #include "uuid.h"
@@ -343,6 +344,16 @@ put_figure(struct migration_figure *list, size_t *n, const char *name,
     }
 }
 
+/* Parts of the switchover, from the guest's stop on. */
+static void
+put_since_stop(struct outgoing *o, const char *name, long long us)
+{
+    if (o->stopped_us && us) {
+        put_figure(o->row.figures, &o->row.n_figures, name,
+                   (us - o->stopped_us) / 1e3);
+    }
+}
+
 static void
 put_figures(struct outgoing *o)
 {
@@ -364,6 +375,10 @@ put_figures(struct outgoing *o)
         put_figure(row->figures, n, "resumed_us",
                    o->resumed_us - delay.offset_us);
     }
+    put_since_stop(o, "flip_ms", o->flipped_us);
+    put_since_stop(o, "capture_ms", o->opened_us);
+    put_since_stop(o, "pause_ms", o->paused_us);
+    put_since_stop(o, "sent_ms", o->sent_us);
     put_figure(row->figures, n, "relayed_packets", o->n_captured);
     put_figure(row->figures, n, "held_packets", o->held);
     put_figure(row->figures, n, "fences", o->fences);
@@ -601,6 +616,25 @@ outgoing_wait(struct engine *e)
         if (!o->over) {
             poll_timer_wait_until(e->now_ms + TICK_MS);
         }
+    }
+}
+
+void
+outgoing_format(const struct engine *e, struct ds *s)
+{
+    static const char *const modes[] = {
+        [STEP_FORWARD] = "doing", [STEP_BACK] = "undoing",
+        [STEP_FINISHED] = "finished", [STEP_UNDONE] = "undone",
+        [STEP_STUCK] = "stuck",
+    };
+    const struct outgoing *o;
+
+    HMAP_FOR_EACH (o, node, &e->outgoing) {
+        ds_put_format(s, "migration "UUID_FMT": %s to %s, %s %s%s%s\n",
+                      UUID_ARGS(&o->migration), o->vm.name,
+                      o->destination_name, modes[o->run.mark.mode],
+                      outgoing_steps[o->run.mark.at].name,
+                      o->run.cause.code ? ": " : "", o->run.cause.text);
     }
 }
 

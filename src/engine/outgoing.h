@@ -24,6 +24,7 @@
 
 #include "base/step.h"
 
+struct ds;
 struct engine;
 struct hypervisor_event;
 struct message;
@@ -41,6 +42,7 @@ void outgoing_returned(struct engine *, const struct relayed *);
 
 void outgoing_run(struct engine *);
 void outgoing_wait(struct engine *);
+void outgoing_format(const struct engine *, struct ds *);
 void outgoing_destroy(struct engine *);
 
 #endif /* engine/outgoing.h */

@@ -449,11 +449,8 @@ batch_compare_all(struct batch *batch)
     const struct flow_entry *entry = NULL;
     struct installed_flow *flow;
 
-    while ((entry = flow_table_next(sw->desired, entry))) {
-        if (installed_update(&sw->installed, entry)) {
-            batch_put(batch, entry);
-        }
-    }
+    /* Deletions first: should the switch see the same flow in both, it
+     * keeps it. */
     HMAP_FOR_EACH_SAFE (flow, node, &sw->installed.flows) {
         if (flow_table_find(sw->desired, flow->table, flow->priority,
                             &flow->match)) {
@@ -466,6 +463,11 @@ batch_compare_all(struct batch *batch)
         };
         batch_put(batch, &gone);
         installed_remove(&sw->installed, flow);
+    }
+    while ((entry = flow_table_next(sw->desired, entry))) {
+        if (installed_update(&sw->installed, entry)) {
+            batch_put(batch, entry);
+        }
     }
 }
 
@@ -514,9 +516,14 @@ send_changes(struct of_switch *sw)
 static void
 handle_flow(struct of_switch *sw, const struct ofputil_flow_stats *stats)
 {
+    struct match plain = stats->match;
     struct minimatch match;
 
-    minimatch_init(&match, &stats->match);
+    /* The decoder says "an Ethernet frame" wherever a flow matches on what
+     * only those have; who desires such a flow does not. */
+    plain.flow.packet_type = 0;
+    plain.wc.masks.packet_type = 0;
+    minimatch_init(&match, &plain);
     installed_put(&sw->installed, stats->table_id, stats->priority, &match,
                   ntohll(stats->cookie), stats->ofpacts, stats->ofpacts_len);
     minimatch_destroy(&match);
