@@ -396,6 +396,33 @@ def test_usage(args):
     assert done.returncode == 2 and done.stderr and not done.stdout
 
 
+def test_inherited_socket(store, manager):
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        command = [storekit.BUILD / "src/manager/watari-manager",
+                   f"--store={store.remote}", f"--listen-fd={sock.fileno()}",
+                   f"--token-file={manager.token_file}", "--unixctl=none",
+                   "-vconsole:off"]
+        done = subprocess.run(command, capture_output=True, text=True,
+                              timeout=10, check=False,
+                              pass_fds=[sock.fileno()])
+        assert done.returncode == 1
+        assert "is not a socket that listens" in done.stderr
+        sock.listen()
+        process = subprocess.Popen(command, pass_fds=[sock.fileno()])
+        port = sock.getsockname()[1]
+    try:
+        def ask(headers):
+            connection = http.client.HTTPConnection("127.0.0.1", port,
+                                                    timeout=5)
+            connection.request("GET", "/api/v1/vms", headers=headers)
+            return connection.getresponse().status
+        wait_for(lambda: ask({"Authorization": f"Bearer {TOKEN}"}) == 200)
+        assert ask({}) == 401
+    finally:
+        stop(process)
+
+
 # PUT /config.
 
 def test_apply(applied):

@@ -11,7 +11,7 @@
 
 struct http_server;
 
-#define API_MAX_SERVERS 2
+#define API_MAX_SERVERS 3
 
 struct api {
     struct store *store;

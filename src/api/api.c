@@ -37,6 +37,11 @@ api_create(struct store *store, const struct api_config *config,
                               &api->servers[api->n_servers], err);
         api->n_servers += !error;
     }
+    if (!error && config->listen_fd >= 0) {
+        error = http_open_fd(api, config->listen_fd,
+                             &api->servers[api->n_servers], err);
+        api->n_servers += !error;
+    }
     if (error) {
         api_destroy(api);
         return error;

@@ -25,7 +25,8 @@ struct api;
 struct api_config {
     const char *unix_path;      /* Null: none. */
     const char *listen;         /* "ADDRESS:PORT"; null: none. */
-    const char *token;          /* For 'listen'. */
+    int listen_fd;              /* A socket that listens; -1: none. */
+    const char *token;          /* For TCP. */
 };
 
 /* EADDRINUSE if somebody else listens there. */

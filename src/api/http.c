@@ -3,6 +3,7 @@
 #include "api/http.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -447,6 +448,22 @@ http_open_tcp(struct api *api, const char *where, struct http_server **out,
     return err_set(err, error, "cannot listen on %s: %s", where,
                    error == EADDRINUSE ? "the port is in use; choose another "
                    "one with --listen" : ovs_strerror(error));
+}
+
+int
+http_open_fd(struct api *api, int fd, struct http_server **out,
+             struct err *err)
+{
+    int listens = 0;
+    socklen_t len = sizeof listens;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len)
+        || !listens || set_nonblocking(fd)
+        || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
+        return err_set(err, ENOTSOCK, "file descriptor %d is not a socket "
+                       "that listens", fd);
+    }
+    return server_create(api, fd, NULL, out, err);
 }
 
 void

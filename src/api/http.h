@@ -21,6 +21,9 @@ int http_open_unix(struct api *, const char *path, struct http_server **,
 /* Listens on "ADDRESS:PORT". */
 int http_open_tcp(struct api *, const char *where, struct http_server **,
                   struct err *);
+
+/* Takes over a TCP socket that listens already, as who starts us may give. */
+int http_open_fd(struct api *, int fd, struct http_server **, struct err *);
 void http_close(struct http_server *);
 
 void http_run(struct http_server *);

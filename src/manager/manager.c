@@ -150,6 +150,7 @@ main(int argc, char *argv[])
     struct api_config config = {
         .unix_path = options.unix_path,
         .listen = options.listen,
+        .listen_fd = options.listen_fd ? atoi(options.listen_fd) : -1,
         .token = token,
     };
     if (api_create(manager.store, &config, &manager.api, &err)) {
@@ -163,9 +164,9 @@ main(int argc, char *argv[])
     unixctl_command_register("manager/status", "", 0, 0, unixctl_status,
                              &manager);
     daemonize_complete();
-    VLOG_INFO("listening on %s%s%s", options.unix_path ? options.unix_path
-              : "", options.unix_path && options.listen ? " and " : "",
-              options.listen ? options.listen : "");
+    VLOG_INFO("listening on %s %s", options.unix_path ? options.unix_path
+              : "", options.listen ? options.listen
+              : options.listen_fd ? "and an inherited socket" : "");
 
     while (!manager.exiting) {
         run(&manager);

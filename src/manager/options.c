@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "command-line.h"
 #include "daemon.h"
@@ -26,8 +27,10 @@ static const struct {
       "socket for the REST interface, without a token for root" },
     { "listen", offsetof(struct options, listen), "ADDRESS:PORT",
       "where to listen for the REST interface, with a token" },
+    { "listen-fd", offsetof(struct options, listen_fd), "NUMBER",
+      "a TCP socket that listens already, instead of --listen" },
     { "token-file", offsetof(struct options, token_file), "FILE",
-      "file that holds the token; needed by --listen" },
+      "file that holds the token; needed by --listen and --listen-fd" },
     { "unixctl", offsetof(struct options, unixctl), "SOCKET",
       "control socket for ovs-appctl" },
 };
@@ -119,10 +122,16 @@ options_parse(struct options *options, int argc, char *argv[])
     if (!options->store) {
         wrong("--store is needed");
     }
-    if (!options->unix_path && !options->listen) {
-        wrong("--unix or --listen is needed");
+    if (!options->unix_path && !options->listen && !options->listen_fd) {
+        wrong("--unix, --listen or --listen-fd is needed");
     }
-    if (options->listen && !options->token_file) {
-        wrong("--listen needs a --token-file");
+    if ((options->listen || options->listen_fd) && !options->token_file) {
+        wrong("--listen and --listen-fd need a --token-file");
+    }
+    if (options->listen_fd
+        && (!options->listen_fd[0]
+            || strspn(options->listen_fd, "0123456789")
+            != strlen(options->listen_fd))) {
+        wrong("--listen-fd: not a number");
     }
 }

@@ -7,6 +7,7 @@ struct options {
     const char *store;          /* Never null. */
     const char *unix_path;      /* Null: none. */
     const char *listen;         /* Null: none. */
+    const char *listen_fd;      /* A number; null: none. */
     const char *token_file;     /* Null: none. */
     const char *unixctl;        /* Null: the library's place. */
 };
