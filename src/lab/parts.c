@@ -433,7 +433,7 @@ parts_start_manager(const struct labfile *file, struct state *state,
     add_option(&process->argv, "--store", remote);
     add_arg(&process->argv, "--unix");
     add_arg(&process->argv, "%s/manager/manager.sock", state->dir);
-    add_option(&process->argv, "--listen", "fd:3");
+    add_option(&process->argv, "--listen-fd", "3");
     add_arg(&process->argv, "--token-file");
     add_arg(&process->argv, "%s/token", state->dir);
     add_daemon_args(state, process);
