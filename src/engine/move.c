@@ -517,13 +517,13 @@ move_undo(void *o_, struct err *err)
         error = hypervisor_cancel(e->c.hypervisor, &o->vm.uuid, err);
         o->cancelled = !error;
     }
-    if (!error) {
+    if (!error && !o->given_back) {
         error = hypervisor_set_capture(e->c.hypervisor, &o->vm.uuid,
                                        CAPTURE_CLOSED, err);
-    }
-    if (!error && !o->given_back) {
-        give_back(o);
-        o->given_back = true;
+        if (!error) {
+            give_back(o);
+            o->given_back = true;
+        }
     }
     if (!error) {
         error = hypervisor_set_capture(e->c.hypervisor, &o->vm.uuid,
