@@ -11,6 +11,7 @@
 #include "uuid.h"
 
 #include "engine/engine-private.h"
+#include "engine/outgoing.h"
 #include "hypervisor/hypervisor.h"
 #include "hypervisor/tap.h"
 #include "openflow/bridge.h"
@@ -449,7 +450,8 @@ adopt(struct engine *e)
     for (size_t i = 0; i < n; i++) {
         struct vm_order order;
 
-        if (infos[i].state != VM_RUNNING
+        if ((infos[i].state != VM_RUNNING && infos[i].state != VM_PAUSED
+             && infos[i].state != VM_SENT)
             || guest_find(e, &infos[i].vm)
             || vms_get(e->c.store, &infos[i].vm, &order, NULL)
             || !uuid_equals(&order.host, &e->c.host)) {
@@ -471,6 +473,7 @@ guests_run(struct engine *e)
     }
     if (!e->resumed) {
         adopt(e);
+        outgoing_resume(e);
         e->resumed = true;
     }
 

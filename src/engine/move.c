@@ -517,7 +517,8 @@ move_undo(void *o_, struct err *err)
         error = hypervisor_cancel(e->c.hypervisor, &o->vm.uuid, err);
         o->cancelled = !error;
     }
-    if (!error && !o->given_back) {
+    if (!error && !o->given_back
+        && hypervisor_capture(e->c.hypervisor, &o->vm.uuid)) {
         error = hypervisor_set_capture(e->c.hypervisor, &o->vm.uuid,
                                        CAPTURE_CLOSED, err);
         if (!error) {

@@ -256,6 +256,9 @@ run_announce(void *o_, struct err *err)
     struct outgoing *o = o_;
     struct engine *e = o->engine;
 
+    if (o->refused.code) {
+        o->settled = true;      /* It has forgotten that it once came. */
+    }
     if (!o->settled) {
         /* A destination that lost its connection is asked again. */
         outgoing_say(o, MESSAGE_GRANT, &o->said_grant, move_make_grant);
@@ -507,6 +510,86 @@ outgoing_begin(struct engine *e, struct migration *row)
                 row->destination_name);
 }
 
+/* Where does a migration go on that was in step 'move' when its agent died?
+ * QEMU knows: it has sent everything, and then the grant may have gone, too,
+ * or it has not, and then no grant has. */
+static void
+resume_move(struct outgoing *o, const struct hypervisor_info *info)
+{
+    if (info->migration == MIGRATION_COMPLETED
+        || info->migration == MIGRATION_DEVICE) {
+        o->armed = o->opened = o->flipped = o->paused = true;
+        o->stopped_us = o->engine->now.wall_us;
+    } else {
+        struct err err;
+
+        o->flipped = true;      /* Perhaps; taking it back does no harm. */
+        err_set(&err, ESHUTDOWN, "the agent was restarted during the copy");
+        o->run.cause = err;
+        o->run.mark.mode = STEP_BACK;
+    }
+}
+
+static void
+resume_one(struct engine *e, const struct journal_entry *entry)
+{
+    struct guest *g = guest_find(e, &entry->vm.uuid);
+    struct hypervisor_info *infos;
+    struct outgoing *o = outgoing_add(e, &entry->migration, &entry->vm,
+                                      &entry->destination);
+
+    o->run.mark = entry->mark;
+    o->generation = entry->generation;
+    o->guest = g;
+    o->phase = outgoing_n_steps;
+    o->phase_failed = true;
+    if (entry->cause[0]) {
+        err_set(&o->run.cause, ECANCELED, "%s", entry->cause);
+    }
+    migrations_get(e->c.store, &o->migration, &o->row, NULL);
+    ovs_strlcpy(o->destination_name, o->row.destination_name,
+                sizeof o->destination_name);
+    engine_connect(e, &o->destination);
+    if (g) {
+        g->role = GUEST_LEAVING;
+    }
+    if (o->run.mark.mode != STEP_FORWARD) {
+        return;
+    }
+    if (outgoing_steps[o->run.mark.at].run != move_run) {
+        if (!step_is_committed(&o->run)) {
+            o->run.mark.mode = STEP_BACK;
+            err_set(&o->run.cause, ESHUTDOWN,
+                    "the agent was restarted before the copy");
+        }
+        o->running = step_is_committed(&o->run);
+        return;
+    }
+
+    size_t n = hypervisor_list(e->c.hypervisor, &infos);
+    for (size_t i = 0; i < n; i++) {
+        if (uuid_equals(&infos[i].vm, &o->vm.uuid)) {
+            resume_move(o, &infos[i]);
+        }
+    }
+    free(infos);
+}
+
+void
+outgoing_resume(struct engine *e)
+{
+    struct ovs_list entries = OVS_LIST_INITIALIZER(&entries);
+    struct journal_entry *entry;
+
+    journal_load(e->c.journal_dir, &entries);
+    LIST_FOR_EACH_POP (entry, node, &entries) {
+        if (uuid_equals(&entry->source, &e->c.host)) {
+            resume_one(e, entry);
+        }
+        free(entry);
+    }
+}
+
 static void
 outgoing_free(struct engine *e, struct outgoing *o)
 {
@@ -695,7 +778,7 @@ handle_from_destination(struct outgoing *o, const struct message *m)
         o->resumed_us = message_get_integer(m->body, "resumed_us");
         break;
     case MESSAGE_REFUSED:
-        if (!o->running) {
+        if (!o->running || step_is_committed(&o->run)) {
             err_set(&o->refused, ENOEXEC, "%s: %s", o->destination_name,
                     message_get_string(m->body, "text"));
         }

@@ -40,6 +40,11 @@ void outgoing_handle_event(struct engine *, const struct hypervisor_event *);
 /* A frame that the destination gives back, with RELAY_RETURNED. */
 void outgoing_returned(struct engine *, const struct relayed *);
 
+/* Once, when guests are known and the store is ready: takes up what the
+ * journal says about an earlier process.  Where its copy had not completed it
+ * is undone; behind that it goes on. */
+void outgoing_resume(struct engine *);
+
 void outgoing_run(struct engine *);
 void outgoing_wait(struct engine *);
 void outgoing_format(const struct engine *, struct ds *);
