@@ -218,92 +218,119 @@ parse(struct invocation *in, char **words)
     return parse_format(in);
 }
 
+/* Runs a command whose line has been parsed. */
+static int
+invoke(struct invocation *in)
+{
+    const struct command *c = in->command;
+    struct err err = ERR_INIT;
+
+    if (invocation_option(in, "help")) {
+        help_command(c);
+        return COMMAND_OK;
+    }
+    if (in->n_args < c->min_args) {
+        return usage(c, "too few arguments");
+    }
+    if (in->n_args > c->max_args) {
+        return usage(c, "\"%s\" is one argument too many",
+                     in->args[c->max_args]);
+    }
+
+    progress_init(&in->progress, stderr);
+    int status = c->run(in, &err);
+    progress_finish(&in->progress);
+    if (status && err.text[0]) {
+        fprintf(stderr, "watari: %s\n", err.text);
+    }
+    return status;
+}
+
 static int
 run(const struct command *c, char **words, int n_words)
 {
     struct invocation in = { .command = c };
-    struct err err = ERR_INIT;
 
     in.args = xcalloc(n_words + 1, sizeof *in.args);
     int status = parse(&in, words);
-    if (status) {
-        return status;
-    }
-    if (invocation_option(&in, "help")) {
-        help_command(c);
-        return COMMAND_OK;
-    }
-    if (in.n_args < c->min_args) {
-        return usage(c, "too few arguments");
-    }
-    if (in.n_args > c->max_args) {
-        return usage(c, "\"%s\" is one argument too many",
-                     in.args[c->max_args]);
-    }
-
-    progress_init(&in.progress, stderr);
-    status = c->run(&in, &err);
-    progress_finish(&in.progress);
-    if (status && err.text[0]) {
-        fprintf(stderr, "watari: %s\n", err.text);
-    }
+    status = status ? status : invoke(&in);
     free(in.args);
     return status;
+}
+
+/* Finds the command that the words mean, or complains. */
+static const struct command *
+find(const char *noun, const char *verb, int *status)
+{
+    const struct command *c = commands_find(noun, verb);
+    bool has_verbs = commands_has_verbs(noun);
+
+    if (c) {
+        return c;
+    }
+    if (has_verbs && (!verb || !strcmp(verb, "--help"))) {
+        help_noun(noun);
+        *status = verb ? COMMAND_OK : COMMAND_USAGE;
+        return NULL;
+    }
+
+    const char *near = commands_nearest(noun, verb);
+    *status = usage(NULL, near ? "there is no command \"%s%s%s\"; did you "
+                    "mean \"%s\"?" : "there is no command \"%s%s%s\"",
+                    noun, has_verbs ? " " : "", has_verbs ? verb : "", near);
+    return NULL;
+}
+
+/* What stands alone instead of a command; false if 'word' is none. */
+static bool
+run_special(const char *word)
+{
+    if (!strcmp(word, "--help") || !strcmp(word, "help")) {
+        help_program();
+    } else if (!strcmp(word, "--version")) {
+        printf("watari %s\n", WATARI_VERSION);
+    } else if (!strcmp(word, "--completion")) {
+        help_completion();
+    } else {
+        return false;
+    }
+    return true;
 }
 
 int
 main(int argc, char *argv[])
 {
+    int first = 1, status = COMMAND_OK;
+
     set_program_name(argv[0]);
     vlog_set_levels(NULL, VLF_ANY_DESTINATION, VLL_OFF);
 
-    /* Options that every command has may stand in front of it. */
-    const char *lab = NULL;
-    int first = 1;
+    /* "--lab NAME" may stand in front, as what one types first. */
+    char *lab = NULL;
     while (argc > first + 1 && !strcmp(argv[first], "--lab")) {
-        lab = argv[first + 1];
+        free(lab);
+        lab = xasprintf("--lab=%s", argv[first + 1]);
         first += 2;
     }
-    const char *noun = argv[first];
-    if (!noun) {
-        return usage(NULL, "a command is missing");
-    }
-    if (!strcmp(noun, "--help") || !strcmp(noun, "help")) {
-        help_program();
-        return COMMAND_OK;
-    }
-    if (!strcmp(noun, "--version")) {
-        printf("watari %s\n", WATARI_VERSION);
-        return COMMAND_OK;
-    }
-    if (!strcmp(noun, "--completion")) {
-        help_completion();
-        return COMMAND_OK;
-    }
+    if (!argv[first]) {
+        status = usage(NULL, "a command is missing");
+    } else if (!run_special(argv[first])) {
+        const struct command *c = find(argv[first], argv[first + 1],
+                                       &status);
+        if (c) {
+            char **words = xcalloc(argc + 2, sizeof *words);
+            int n = 0;
 
-    const char *verb = argv[first + 1];
-    const struct command *c = commands_find(noun, verb);
-    if (!c && commands_has_verbs(noun)
-        && (!verb || !strcmp(verb, "--help"))) {
-        help_noun(noun);
-        return verb ? COMMAND_OK : COMMAND_USAGE;
+            if (lab) {
+                words[n++] = lab;
+            }
+            for (int i = first + (c->verb ? 2 : 1); i < argc; i++) {
+                words[n++] = argv[i];
+            }
+            status = run(c, words, n);
+            free(words);
+        }
     }
-    if (!c) {
-        const char *near = commands_nearest(noun, verb);
-        return usage(NULL, near ? "there is no command \"%s%s%s\"; did you "
-                     "mean \"%s\"?" : "there is no command \"%s%s%s\"",
-                     noun, commands_has_verbs(noun) ? " " : "",
-                     commands_has_verbs(noun) ? verb : "", near);
-    }
-
-    int skip = first + (c->verb ? 2 : 1);
-    char **words = xcalloc(argc + 3, sizeof *words);
-    int n = 0;
-    if (lab) {
-        words[n++] = xasprintf("--lab=%s", lab);
-    }
-    for (int i = skip; i < argc; i++) {
-        words[n++] = argv[i];
-    }
-    return run(c, words, n);
+    free(lab);
+    return status;
 }

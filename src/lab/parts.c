@@ -31,6 +31,70 @@
 /* A switch that has to wait for a processor loses packets. */
 #define SWITCH_NICE -10
 
+/* What labs run that is not ours. */
+static const struct {
+    const char *program, *package;
+    bool is_network;
+} tools[] = {
+    { "ip", "iproute2", true },
+    { "ovsdb-tool", "openvswitch-common", true },
+    { "ovsdb-server", "openvswitch-switch", true },
+    { "ovs-vswitchd", "openvswitch-switch", true },
+    { "ovs-vsctl", "openvswitch-switch", true },
+    { "qemu-system-x86_64", "qemu-system-x86", false },
+};
+
+static bool
+is_in_path(const char *program)
+{
+    const char *path = getenv("PATH");
+    char *copy = xstrdup(path ? path : "/usr/sbin:/usr/bin:/sbin:/bin");
+    char *save = NULL;
+    bool found = false;
+
+    for (char *dir = strtok_r(copy, ":", &save); dir && !found;
+         dir = strtok_r(NULL, ":", &save)) {
+        char *file = xasprintf("%s/%s", dir, program);
+
+        found = !access(file, X_OK);
+        free(file);
+    }
+    free(copy);
+    return found;
+}
+
+int
+parts_check(const struct labfile *file, bool only_network, struct err *err)
+{
+    static const char *const ours[] = {
+        "watari-manager", "watari-agent", "mini/vmlinuz"
+    };
+    char *path;
+
+    for (size_t i = 0; i < ARRAY_SIZE(tools); i++) {
+        if ((tools[i].is_network || !only_network)
+            && !is_in_path(tools[i].program)) {
+            return err_set(err, ENOENT, "%s is not installed; try apt-get "
+                           "install %s", tools[i].program, tools[i].package);
+        }
+    }
+    if (file->links.n) {
+        int error = machine_find("watari-wire", &path, err);
+        if (error) {
+            return error;
+        }
+        free(path);
+    }
+    for (size_t i = 0; !only_network && i < ARRAY_SIZE(ours); i++) {
+        int error = machine_find(ours[i], &path, err);
+        if (error) {
+            return error;
+        }
+        free(path);
+    }
+    return 0;
+}
+
 static void __attribute__((format(printf, 2, 3)))
 add_arg(struct svec *argv, const char *format, ...)
 {
@@ -515,7 +579,7 @@ parts_start_agents(const struct labfile *file, struct state *state,
     error = machine_find("mini/vmlinuz", &mini, err);
     if (error) {
         free(program);
-        return err_add(err, error, "guest/build-mini builds it");
+        return error;
     }
     *strrchr(mini, '/') = '\0';
     YAML_MAP_FOR_EACH (site, &file->sites) {

@@ -11,6 +11,9 @@
 #include "lab/labfile.h"
 #include "lab/state.h"
 
+/* Is everything installed that a lab needs?  ENOENT, with a hint, if not. */
+int parts_check(const struct labfile *, bool only_network, struct err *);
+
 int parts_start_links(const struct labfile *, struct state *, struct err *);
 int parts_start_switches(const struct labfile *, struct state *,
                          struct err *);

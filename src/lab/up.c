@@ -142,6 +142,7 @@ lab_up(struct lab_up *options, struct problems *problems,
     if (!error && geteuid()) {
         error = err_set(err, EPERM, "labs need root; try sudo");
     }
+    error = error ? error : parts_check(&up.file, options->only_network, err);
     error = error ? error : state_create(up.file.name, &up.state, err);
     if (!error) {
         char *file = realpath(options->file, NULL);
