@@ -819,6 +819,21 @@ def test_stream(store, agent, applied, web1):
         follower.close()
 
 
+def test_actions_are_events(store, agent, applied, web1):
+    uuid = applied.call("POST", web1, {"to": "o1"})[1]["uuid"]
+    applied.call("POST", f"/migrations/{uuid}/cancel")
+    applied.call("POST", "/vms/two/stop")
+    applied.call("POST", "/vms/two/stop")
+    applied.call("DELETE", "/vms/two")
+    events = {(e["kind"], e["object"], e["text"])
+              for e in applied.get("/events")[1]}
+    assert events == {
+        ("vm", "web1", "created on t1"), ("vm", "two", "created on o1"),
+        ("migration", "web1", "requested: t1 -> o1"),
+        ("migration", "web1", "is to be cancelled"),
+        ("vm", "two", "is to be stopped"), ("vm", "two", "deleted")}
+
+
 def test_events_are_listed_in_order(store, manager):
     for time_ms in (3, 1, 2):
         store.insert("Event", time=time_ms, kind="vm", object="x",

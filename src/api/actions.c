@@ -72,6 +72,7 @@ actions_apply(struct request *request)
     struct problems problems = PROBLEMS_INIT;
     struct document *document = document_parse(request->body, &problems);
 
+    document->now = request->wall_now;
     document_check(request->store, document, &problems);
     if (problems.n) {
         request_problems(request, "nothing was applied", &problems);
@@ -108,6 +109,7 @@ actions_create_vm(struct request *request)
         document_destroy(document);
         return;
     }
+    document->now = request->wall_now;
     document_check(request->store, document, &problems);
     if (problems.n) {
         request_problems(request, "the VM was not created", &problems);
@@ -125,10 +127,11 @@ actions_create_vm(struct request *request)
 struct power_write {
     struct uuid vm;
     bool running;
+    long long now;
 };
 
 static int
-build_power(struct store *store, struct ovsdb_idl_txn *txn OVS_UNUSED,
+build_power(struct store *store, struct ovsdb_idl_txn *txn,
             const void *data, struct err *err)
 {
     const struct power_write *write = data;
@@ -141,8 +144,14 @@ build_power(struct store *store, struct ovsdb_idl_txn *txn OVS_UNUSED,
         return err_set(err, EBUSY, "VM \"%s\" is being migrated; wait, or "
                        "cancel the migration", vm->name);
     }
-    dbrec_vm_verify_migration(vm);
-    dbrec_vm_set_power(vm, write->running ? "running" : "stopped");
+
+    const char *power = write->running ? "running" : "stopped";
+    if (strcmp(vm->power, power)) {
+        dbrec_vm_verify_migration(vm);
+        dbrec_vm_set_power(vm, power);
+        session_add_event(store, txn, "vm", vm->name, write->now,
+                          "is to be %s", power);
+    }
     return 0;
 }
 
@@ -167,6 +176,7 @@ set_power(struct request *request, bool running)
     if (vm) {
         struct power_write data = {
             .vm = *ROW_UUID(vm), .running = running,
+            .now = request->wall_now,
         };
 
         request_wait(request, write_queue(request->store, &class, &data.vm,
@@ -191,11 +201,12 @@ actions_stop_vm(struct request *request)
 struct delete_write {
     struct uuid vm;
     bool force;
+    long long now;
 };
 
 /* Rows that refer to the VM go with it; its hosts see that, and clean up. */
 static int
-build_delete(struct store *store, struct ovsdb_idl_txn *txn OVS_UNUSED,
+build_delete(struct store *store, struct ovsdb_idl_txn *txn,
              const void *data, struct err *err)
 {
     const struct delete_write *write = data;
@@ -227,6 +238,7 @@ build_delete(struct store *store, struct ovsdb_idl_txn *txn OVS_UNUSED,
             }
         }
     }
+    session_add_event(store, txn, "vm", vm->name, write->now, "deleted");
     dbrec_vm_verify_migration(vm);
     dbrec_vm_delete(vm);
     return 0;
@@ -255,6 +267,7 @@ actions_delete_vm(struct request *request)
     if (vm) {
         struct delete_write data = {
             .vm = *ROW_UUID(vm), .force = request->force,
+            .now = request->wall_now,
         };
 
         request_wait(request, write_queue(request->store, &class, &data.vm,
@@ -264,12 +277,18 @@ actions_delete_vm(struct request *request)
 
 /* POST /migrations/{id}/cancel. */
 
+struct cancel_write {
+    struct uuid migration;
+    long long now;
+};
+
 static int
-build_cancel(struct store *store, struct ovsdb_idl_txn *txn OVS_UNUSED,
+build_cancel(struct store *store, struct ovsdb_idl_txn *txn,
              const void *data, struct err *err)
 {
-    const struct uuid *uuid = data;
-    const struct dbrec_migration *row = SESSION_ROW(store, migration, uuid);
+    const struct cancel_write *write = data;
+    const struct dbrec_migration *row = SESSION_ROW(store, migration,
+                                                    &write->migration);
 
     if (!row) {
         return err_set(err, ENOENT, "it is gone");
@@ -277,7 +296,11 @@ build_cancel(struct store *store, struct ovsdb_idl_txn *txn OVS_UNUSED,
     if (strcmp(row->state, "requested") && strcmp(row->state, "running")) {
         return err_set(err, EBUSY, "the migration has ended: %s", row->state);
     }
-    dbrec_migration_set_cancel(row, true);
+    if (!row->cancel) {
+        dbrec_migration_set_cancel(row, true);
+        session_add_event(store, txn, "migration", row->vm_name, write->now,
+                          "is to be cancelled");
+    }
     return 0;
 }
 
@@ -297,14 +320,15 @@ actions_cancel_migration(struct request *request)
     static const struct write_class class = {
         .what = "cancelling a migration", .build = build_cancel,
     };
-    struct uuid uuid;
+    struct cancel_write data = { .now = request->wall_now };
+    struct uuid *uuid = &data.migration;
 
-    if (!uuid_from_string(&uuid, request->name)
-        || !SESSION_ROW(request->store, migration, &uuid)) {
+    if (!uuid_from_string(uuid, request->name)
+        || !SESSION_ROW(request->store, migration, uuid)) {
         request_problem(request, 404, "there is no migration \"%.80s\"",
                         request->name);
     } else {
-        request_wait(request, write_queue(request->store, &class, &uuid,
-                                          &uuid, sizeof uuid), cancel_done);
+        request_wait(request, write_queue(request->store, &class, uuid,
+                                          &data, sizeof data), cancel_done);
     }
 }

@@ -17,6 +17,7 @@
 #define DEFAULT_MACHINE "pc-q35-7.2"
 #define DEFAULT_CPU "qemu64"
 #define FIRST_PCI_SLOT 3
+#define MAX_EVENTS 10           /* For more VMs there is one event. */
 
 /* Rows that the transaction has made, which no index finds yet, are found by
  * their place in the document. */
@@ -27,6 +28,7 @@ struct writer {
     const struct dbrec_site **sites;
     const struct dbrec_host **hosts;
     const struct dbrec_network **networks;
+    size_t n_created;           /* VMs. */
 };
 
 static const struct dbrec_site *
@@ -289,6 +291,10 @@ write_vm(struct writer *writer, const struct document_vm *vm)
     dbrec_vm_set_networks(row, networks, vm->n_nics);
     dbrec_vm_set_host(row, host);
     dbrec_vm_set_power(row, vm->stopped ? "stopped" : "running");
+    if (++writer->n_created <= MAX_EVENTS) {
+        session_add_event(writer->store, writer->txn, "vm", vm->name,
+                          writer->document->now, "created on %s", vm->host);
+    }
 }
 
 /* Checks again, since the store may have changed while this waited. */
@@ -346,6 +352,11 @@ build_document(struct store *store, struct ovsdb_idl_txn *txn,
         } else {
             write_vm(&writer, &document->vms[i]);
         }
+    }
+    if (writer.n_created > MAX_EVENTS) {
+        session_add_event(store, txn, "vm", "", document->now,
+                          "%"PRIuSIZE" more were created",
+                          writer.n_created - MAX_EVENTS);
     }
     free(writer.sites);
     free(writer.hosts);

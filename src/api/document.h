@@ -91,6 +91,7 @@ struct document {
     struct document_vm *vms;    /* Endpoints too. */
     size_t n_sites, n_hosts, n_networks, n_vms;
     bool create_only;           /* Refuse what exists already. */
+    long long now;              /* Of the events, wall clock, in ms. */
 };
 
 extern const struct field document_fields[];

@@ -177,6 +177,9 @@ build_migrate(struct store *store, struct ovsdb_idl_txn *txn,
     dbrec_migration_set_state(row, "requested");
     dbrec_migration_set_options(row, &options);
     dbrec_migration_set_created(row, write->now);
+    session_add_event(store, txn, "migration", vm->name, write->now,
+                      "requested: %s -> %s", source->name,
+                      destination->name);
     smap_destroy(&options);
     return 0;
 }

@@ -237,47 +237,35 @@ put_interfaces(const struct store *store, struct json *json,
     free(sorted);
 }
 
-const struct dbrec_instance *
-show_newest_instance(const struct store *store, const struct dbrec_vm *vm)
+/* The instance that the VM's state is taken from: the newest, but one that
+ * runs comes first.  While a VM moves, the one that waits at the destination
+ * is newer, but the VM still runs at the source. */
+static const struct dbrec_instance *
+state_instance(const struct store *store, const struct dbrec_vm *vm)
 {
     struct ovsdb_idl_index *index = store->index[SESSION_INSTANCE_BY_VM];
     struct dbrec_instance *key = dbrec_instance_index_init_row(index);
-    const struct dbrec_instance *row, *newest = NULL;
-    struct generation newest_gen;
+    const struct dbrec_instance *row, *best = NULL;
+    struct generation best_gen;
+    bool best_lives = false;
 
     dbrec_instance_index_set_vm(key, vm);
     DBREC_INSTANCE_FOR_EACH_EQUAL (row, key, index) {
         struct generation gen = rows_generation(row->epoch, row->counter,
                                                 row->host);
+        bool lives = (!strcmp(row->state, "running")
+                      || !strcmp(row->state, "paused"));
 
-        if (!newest || generation_compare(&gen, &newest_gen) > 0) {
-            newest = row;
-            newest_gen = gen;
+        if (!best || lives > best_lives
+            || (lives == best_lives
+                && generation_compare(&gen, &best_gen) > 0)) {
+            best = row;
+            best_gen = gen;
+            best_lives = lives;
         }
     }
     dbrec_instance_index_destroy_row(key);
-    return newest;
-}
-
-/* The instance that the VM's state is taken from.  While it moves, the one
- * that waits at the destination is newer, but the VM still runs at the
- * source. */
-static const struct dbrec_instance *
-state_instance(const struct store *store, const struct dbrec_vm *vm)
-{
-    const struct dbrec_instance *newest = show_newest_instance(store, vm);
-    const struct dbrec_instance *row;
-
-    if (newest && strcmp(newest->state, "running")
-        && strcmp(newest->state, "paused")) {
-        DBREC_INSTANCE_FOR_EACH (row, store->idl) {
-            if (row->vm == vm && (!strcmp(row->state, "running")
-                                  || !strcmp(row->state, "paused"))) {
-                return row;
-            }
-        }
-    }
-    return newest;
+    return best;
 }
 
 const struct dbrec_host *

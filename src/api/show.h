@@ -17,10 +17,6 @@ typedef struct json *show_func(const struct store *,
 show_func show_site, show_host, show_network, show_vm, show_endpoint,
     show_binding, show_migration, show_event;
 
-/* Newest instance of a VM, null if it has none. */
-const struct dbrec_instance *show_newest_instance(const struct store *,
-                                                  const struct dbrec_vm *);
-
 /* Where a VM is, or is to be; null if nowhere. */
 const struct dbrec_host *show_vm_host(const struct store *,
                                       const struct dbrec_vm *);

@@ -2,6 +2,7 @@
 
 #include "store/events.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,6 +36,25 @@ build_event(struct store *store, struct ovsdb_idl_txn *txn,
     dbrec_event_set_host(row, event->host);
     dbrec_event_set_text(row, event->text);
     return 0;
+}
+
+void
+session_add_event(const struct store *store, struct ovsdb_idl_txn *txn,
+                  const char *kind, const char *object, long long time,
+                  const char *format, ...)
+{
+    const struct dbrec_event *row = dbrec_event_insert(txn);
+    char text[400];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    dbrec_event_set_time(row, MAX(time, 0));
+    dbrec_event_set_kind(row, kind);
+    dbrec_event_set_object(row, object);
+    dbrec_event_set_host(row, store->host_name ? store->host_name : "");
+    dbrec_event_set_text(row, text);
 }
 
 /* A bucket of EVENTS_BURST tokens that fills with time. */

@@ -152,6 +152,12 @@ void write_destroy(struct store *);
 void write_run(struct store *, long long now);
 void write_wait(struct store *);
 
+/* Adds an event to a transaction that does what it tells. */
+void session_add_event(const struct store *, struct ovsdb_idl_txn *,
+                       const char *kind, const char *object, long long time,
+                       const char *format, ...)
+    OVS_PRINTF_FORMAT(6, 7);
+
 /* Conditions. */
 void conditions_init(struct store *);
 void conditions_destroy(struct store *);
