@@ -80,6 +80,7 @@ class Host:
     """A namespace, a run folder, and an agent that can die."""
 
     accelerator = "tcg"
+    tls = ()
 
     def __init__(self, name, address, folder):
         self.name, self.address = name, address
@@ -99,7 +100,8 @@ class Host:
         self.agent = subprocess.Popen(
             ["ip", "netns", "exec", self.namespace, DRIVER, self.run_dir,
              self.name, f"{QEMU_UID}:{QEMU_UID}", self.accelerator,
-             self.run_dir.parent / "image", self.address, WATCHDOG],
+             self.run_dir.parent / "image", self.address, WATCHDOG,
+             *self.tls],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             bufsize=1)
         self.reader = threading.Thread(
@@ -117,7 +119,8 @@ class Host:
                                              int(rest[3]),
                                              " ".join(rest[4:])))
                 elif word == "frame":
-                    self.frames.append(bytes.fromhex(rest[1]))
+                    self.frames.append((int(rest[0]),
+                                        bytes.fromhex(rest[1])))
                 elif word == "adopted":
                     self.results[word] = ["ok"]
                 else:
@@ -155,6 +158,11 @@ class Host:
                     return e
             return None
         return self._wait(find, seconds)
+
+    def restart(self):
+        self.agent.stdin.close()
+        assert self.agent.wait(10) == 0
+        return self.start()
 
     def kill(self):
         """The agent dies, without a word."""
@@ -273,10 +281,8 @@ def test_boot_query_stop(hosts, vm):
 def test_boot_auto(hosts):
     """KVM is used where a guest really runs under it, and TCG elsewhere."""
     a, _ = hosts
-    a.agent.stdin.close()
-    assert a.agent.wait(10) == 0
     a.accelerator = "auto"
-    a.start().boot(uuid.uuid4())
+    a.restart().boot(uuid.uuid4())
 
 
 def test_qemu_is_unprivileged(hosts, vm):
@@ -371,23 +377,73 @@ def test_move(hosts, vm):
     b.do("destroy", vm)
 
 
+def make_certificates(folder, host):
+    """What QEMU looks for in a folder: a CA, and a host's certificate."""
+    folder.mkdir()
+    ca, key = folder.parent / "ca-cert.pem", folder.parent / "ca-key.pem"
+    if not ca.exists():
+        sh("openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-subj",
+           "/CN=ca", "-keyout", key, "-out", ca)
+    names = folder / "names"
+    names.write_text(f"subjectAltName=IP:{host.address}\n")
+    sh("openssl", "req", "-newkey", "ed25519", "-nodes", "-subj",
+       f"/CN={host.name}", "-keyout", folder / "server-key.pem", "-out",
+       folder / "csr")
+    sh("openssl", "x509", "-req", "-in", folder / "csr", "-CA", ca, "-CAkey",
+       key, "-CAcreateserial", "-extfile", names, "-out",
+       folder / "server-cert.pem")
+    shutil.copy(ca, folder)
+    for name in "key", "cert":
+        shutil.copy(folder / f"server-{name}.pem",
+                    folder / f"client-{name}.pem")
+    for path in folder, *folder.iterdir():
+        os.chown(path, QEMU_UID, QEMU_UID)
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl")
+def test_move_tls(hosts):
+    """Encrypted, between hosts that know each other, and no others."""
+    a, b = hosts
+    vm = uuid.uuid4()
+    for host in hosts:
+        pki = host.run_dir.parent / f"pki-{host.name}"
+        make_certificates(pki, host)
+        host.tls = pki,
+        host.restart()
+    a.boot(vm)
+    switch_over(a, b, vm)
+    assert b.can_ping()
+    a.do("destroy", vm)
+
+    a.tls = ()                  # Now it takes whatever comes.
+    uri = a.restart().do("listen", vm)
+    with pytest.raises(Refused):
+        b.do("send", vm, uri)
+    assert b.can_ping()
+
+
 def test_capture(hosts, vm):
     """A stopped guest's packets come out in order, none missing."""
     a, b = hosts
     copy(a, b, vm)
     a.event("stopped")
-    n = 2000
-    a.do("inject", vm, f"0 {n // 2}")
+    n = 1000
+    for nic in range(2):
+        a.do("inject", vm, f"{nic} 0 {n // 2}")
     a.do("capture", vm, "open")
-    a.do("inject", vm, f"{n // 2} {n // 2}")
+    for nic in range(2):
+        a.do("inject", vm, f"{nic} {n // 2} {n // 2}")
     a.do("proceed", vm)
 
     def mine():
         a.do("drain", vm)
-        return [f for f in a.frames if f[12:14] == b"\x88\xb5"]
-    wait_for(lambda: len(mine()) >= n, what="all frames")
-    assert [int.from_bytes(f[14:18], "big") for f in mine()] == list(range(n))
-    assert {len(f) for f in mine()} == {60}
+        return [f for f in a.frames if f[1][12:14] == b"\x88\xb5"]
+    wait_for(lambda: len(mine()) >= 2 * n, what="all frames")
+    for nic in range(2):
+        frames = [f for number, f in mine() if number == nic]
+        assert [int.from_bytes(f[14:18], "big") for f in frames] \
+            == list(range(n))
+        assert {(len(f), f[5]) for f in frames} == {(60, nic + 1)}
 
 
 def test_capture_ends(hosts, vm):

@@ -1,7 +1,7 @@
 /* test-hypervisor-driver: a hypervisor by hand, for tests/test_hypervisor.py.
  *
  *      test-hypervisor-driver RUN-DIR HOST USER ACCELERATOR IMAGE-DIR ADDRESS
- *                             WATCHDOG
+ *                             WATCHDOG [TLS-DIR]
  *
  * Reads commands, a line each: "TAG COMMAND VM [ARGUMENT]", and carries them
  * out side by side.  Prints, a line each:
@@ -72,7 +72,7 @@ make_record(struct operation *op)
     ovs_strlcpy(vm->cpu, "qemu64", sizeof vm->cpu);
     vm->memory_kib = hypervisor_pad_memory(kib ? kib : 128 * 1024);
     vm->vcpus = 1;
-    vm->n_nics = 1;
+    vm->n_nics = 2;
 
     struct vm_nic *nic = &vm->nics[0];
     nic->interface.mac = (struct eth_addr) ETH_ADDR_C(52,54,00,00,00,01);
@@ -81,6 +81,8 @@ make_record(struct operation *op)
     nic->router[ADDR_V4] = in6_addr_mapped_ipv4(htonl(0x0a090001));
     nic->prefix_len[ADDR_V4] = 24;
     ovs_strlcpy(nic->pci, "0x3", sizeof nic->pci);
+    vm->nics[1].interface.mac
+        = (struct eth_addr) ETH_ADDR_C(52,54,00,00,00,02);
 }
 
 static int
@@ -140,20 +142,20 @@ do_drain(struct driver *d, struct operation *op,
     return 0;
 }
 
-/* "inject VM FIRST N": N frames to the guest, numbered from FIRST. */
+/* "inject VM NIC FIRST N": N frames to the guest, numbered from FIRST. */
 static int
 do_inject(struct driver *d OVS_UNUSED, struct operation *op,
           struct ds *result OVS_UNUSED, struct err *err)
 {
     char name[HYPERVISOR_TAP_LEN];
     struct injector *injector = NULL;
-    int first = 0, n = 0;
-    sscanf(op->argument, "%d %d", &first, &n);
-    int error = injector_open(hypervisor_tap_name(&op->vm.uuid, 0, name),
+    int nic = 0, first = 0, n = 0;
+    sscanf(op->argument, "%d %d %d", &nic, &first, &n);
+    int error = injector_open(hypervisor_tap_name(&op->vm.uuid, nic, name),
                               &injector, err);
     for (int i = first; i < first + n && !error; i++) {
         uint8_t frame[60] = {
-            0x52, 0x54, 0, 0, 0, 1, 2, 0, 0, 0, 0, 1, 0x88, 0xb5,
+            0x52, 0x54, 0, 0, 0, 1 + nic, 2, 0, 0, 0, 0, 1, 0x88, 0xb5,
             i >> 24, i >> 16, i >> 8, i,
         };
         struct dp_packet *packet = dp_packet_clone_data(frame, sizeof frame);
@@ -369,16 +371,16 @@ read_commands(struct driver *d)
 int
 main(int argc, char *argv[])
 {
-    if (argc != 8) {
+    if (argc != 8 && argc != 9) {
         ovs_fatal(0, "usage: %s RUN-DIR HOST USER ACCELERATOR IMAGE-DIR "
-                  "ADDRESS WATCHDOG", argv[0]);
+                  "ADDRESS WATCHDOG [TLS-DIR]", argv[0]);
     }
     set_program_name(argv[0]);
     fatal_ignore_sigpipe();
     struct hypervisor_config config = {
         .run_dir = argv[1], .host = argv[2], .user = argv[3],
         .accelerator = argv[4], .image_dir = argv[5], .address = argv[6],
-        .watchdog = argv[7],
+        .watchdog = argv[7], .tls_dir = argv[8],
     };
     struct driver d = { .input = dup(STDIN_FILENO) };
     struct err err;
