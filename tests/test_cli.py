@@ -249,6 +249,8 @@ def test_help():
             continue
         words = [word for word in line.split("  ")[1].split()]
         command = [word for word in words[:2] if word.islower() and word.isalpha()]
+        if command == ["bench"]:            # A program of its own.
+            continue
         text = Watari()(*command, "--help")
         assert text.startswith(f"usage: watari {' '.join(command)}")
     assert "--bandwidth RATE" in Watari()("vm", "migrate", "--help")
@@ -267,3 +269,14 @@ def test_completion(tmp_path):
          "echo ${COMPREPLY[@]}; COMP_WORDS=(watari vm migrate x --do); COMP_CWORD=4; _watari; "
          "echo ${COMPREPLY[@]}"], capture_output=True, text=True, check=True)
     assert result.stdout == "migrate\n--downtime\n", result.stderr
+
+
+def test_manual():
+    """Every command and every key of lab files is in a manual page."""
+    text = Watari()("--manual").replace("\\-", "-")
+    for command in "vm migrate", "lab up", "event list", "apply":
+        assert f'.SS "watari {command}' in text
+    assert "--bandwidth" in text
+    text = Watari()("--manual-lab")
+    for key in "sites", "pool6", "delay", "encap", "memory":
+        assert f".B {key}\n" in text

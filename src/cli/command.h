@@ -53,6 +53,8 @@ struct command {
     /* Returns an exit status, or sets '*err' and returns COMMAND_FAILED or
      * COMMAND_USAGE. */
     int (*run)(const struct invocation *, struct err *);
+    bool raw;                   /* All words are arguments: they are for
+                                 * another program, --help too. */
 };
 
 /* An option's value: null if it was not given, "" for a flag that was. */

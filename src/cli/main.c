@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/help.h"
+#include "cli/manual.h"
 #include "lab/client.h"
 #include "lab/state.h"
 
@@ -252,7 +253,11 @@ run(const struct command *c, char **words, int n_words)
     struct invocation in = { .command = c };
 
     in.args = xcalloc(n_words + 1, sizeof *in.args);
-    int status = parse(&in, words);
+    int status = c->raw ? 0 : parse(&in, words);
+    if (c->raw) {
+        memcpy(in.args, words, n_words * sizeof *words);
+        in.n_args = n_words;
+    }
     status = status ? status : invoke(&in);
     free(in.args);
     return status;
@@ -291,6 +296,10 @@ run_special(const char *word)
         printf("watari %s\n", WATARI_VERSION);
     } else if (!strcmp(word, "--completion")) {
         help_completion();
+    } else if (!strcmp(word, "--manual")) {
+        manual_program();
+    } else if (!strcmp(word, "--manual-lab")) {
+        manual_labfile();
     } else {
         return false;
     }
@@ -321,7 +330,7 @@ main(int argc, char *argv[])
             char **words = xcalloc(argc + 2, sizeof *words);
             int n = 0;
 
-            if (lab) {
+            if (lab && !c->raw) {
                 words[n++] = lab;
             }
             for (int i = first + (c->verb ? 2 : 1); i < argc; i++) {
