@@ -1,0 +1,85 @@
+#ifndef BENCH_ARENA_H
+#define BENCH_ARENA_H 1
+
+/* The lab in which VMs are moved for a benchmark.
+ *
+ *      tokyo: t1               osaka: o1               nagoya: n1
+ *      web1 (at first)                                 store, manager
+ *      near 10.255.0.21        far 10.255.0.22         third 10.255.0.23
+ *         `----- DELAY ----- core ----- DELAY -----------'
+ *
+ * A correspondent is a namespace behind its host's switch. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/progress.h"
+#include "bench/move.h"
+
+struct arena;
+struct json;
+
+#define ARENA_VM "web1"
+#define ARENA_VM_ADDRESS "10.255.0.11"
+#define ARENA_N_CORRESPONDENTS 3
+#define ARENA_N_HOSTS 3
+#define ARENA_THIRD 2           /* The one whose site the VM never visits. */
+
+extern const char *const arena_correspondents[ARENA_N_CORRESPONDENTS];
+extern const char *const arena_addresses[ARENA_N_CORRESPONDENTS];
+extern const char *const arena_hosts[ARENA_N_HOSTS];
+
+struct arena_config {
+    const char *lab;            /* Its name. */
+    const char *folder;         /* For the lab file; exists. */
+    double delay_ms;            /* Of each site's link, one way. */
+    unsigned int memory_mib;    /* Of the VM. */
+    struct progress *progress;
+};
+
+/* Brings the lab up.  A lab of the same name that an earlier benchmark has
+ * left is taken down first. */
+int arena_create(const struct arena_config *, struct arena **, struct err *);
+
+/* Takes it down, unless it is to be kept.  Accepts null. */
+void arena_destroy(struct arena *, bool keep);
+
+/* The namespace of a correspondent or host; valid as long as the arena. */
+const char *arena_netns(const struct arena *, const char *node);
+
+/* Where the VM is, as the manager says: an index into arena_hosts. */
+int arena_where(struct arena *, size_t *host, struct err *);
+
+/* What the VM's QEMU has: machine type, CPU model, memory. */
+int arena_guest(struct arena *, struct json **vm, struct err *);
+
+/* Does the VM run with KVM? */
+bool arena_has_kvm(struct arena *);
+
+/* Asks for a move to 'host' and stores its name in '*id', for the caller to
+ * free. */
+int arena_begin_move(struct arena *, const char *host,
+                     const struct move_limits *, char **id, struct err *);
+
+/* How it is now, or was at its end; '*migration' is the caller's. */
+int arena_look(struct arena *, const char *id, struct json **migration,
+               struct err *);
+int arena_wait_move(struct arena *, const char *id, struct json **migration,
+                    struct err *);
+
+/* Waits until the copy is under way. */
+int arena_wait_copy(struct arena *, const char *id, struct err *);
+int arena_cancel_move(struct arena *, const char *id, struct err *);
+
+/* Kills the QEMU on 'host'. */
+int arena_kill_qemu(struct arena *, const char *host, struct err *);
+
+/* Restarts a part of the lab and waits until the manager knows the VM. */
+int arena_restart(struct arena *, const char *node, const char *part,
+                  struct err *);
+
+/* Drops of the switches' sockets so far, on all hosts. */
+int arena_count_drops(struct arena *, uint64_t *, struct err *);
+
+#endif /* bench/arena.h */

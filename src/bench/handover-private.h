@@ -1,0 +1,93 @@
+#ifndef BENCH_HANDOVER_PRIVATE_H
+#define BENCH_HANDOVER_PRIVATE_H 1
+
+/* What the files of the handover benchmark share. */
+
+#include "base/err.h"
+#include "base/progress.h"
+#include "bench/arena.h"
+#include "bench/bench.h"
+#include "bench/child.h"
+#include "bench/document.h"
+#include "bench/l2.h"
+#include "bench/watch.h"
+
+struct handover {
+    const struct bench_options *options;
+    struct document *document;
+    struct progress *progress;
+    char *folder;               /* For everything that is written. */
+
+    struct arena *arena;        /* Null: none is up. */
+    const char *arena_lab;      /* Its name. */
+    struct child arena_echo;    /* Whom its guest asks. */
+
+    struct l2 *l2;              /* Null: none is up. */
+    unsigned int l2_delay_us;
+    struct child l2_echo;
+};
+
+/* One row of the benchmark: measurements of one kind. */
+struct handover_row {
+    const char *name;
+    const char *text;           /* What is being done, for progress. */
+    const char *lab;            /* Which lab it needs; null: none. */
+    double delay_ms;            /* Of each of the lab's links. */
+    unsigned int runs, quick_runs;
+    bool optional;              /* Only if it is asked for. */
+    int (*run)(struct handover *, const struct handover_row *,
+               unsigned int runs, struct err *);
+};
+
+#define SCHEME_OURS "watari"
+#define SCHEME_L2 "l2"
+
+/* handover.c */
+
+/* A new object in the document's rows. */
+struct json *handover_add_row(struct handover *, const char *row,
+                              const char *scheme, unsigned int run);
+
+/* The plain L2 pair with this delay of its stream, up and answering. */
+int handover_need_l2(struct handover *, unsigned int delay_us, struct err *);
+
+void handover_arena_place(struct handover *, struct watch_place *);
+void handover_l2_place(struct handover *, struct watch_place *);
+
+/* handover-moves.c */
+
+/* What a move of the lab's VM came to, into 'row'. */
+int handover_put_migration(const struct json *migration, struct json *row,
+                           struct move_times *, bool *completed,
+                           struct err *);
+
+/* Moves the lab's VM to where it is not: between the first two hosts. */
+int handover_move(struct handover *, const struct move_limits *,
+                  struct json *row, struct move_times *, bool *completed,
+                  struct err *);
+
+int handover_run_moves(struct handover *, const struct handover_row *,
+                       unsigned int runs, struct err *);
+int handover_run_dirty(struct handover *, const struct handover_row *,
+                       unsigned int runs, struct err *);
+int handover_run_l2(struct handover *, const struct handover_row *,
+                    unsigned int runs, struct err *);
+
+/* handover-tcp.c */
+int handover_run_tcp(struct handover *, const struct handover_row *,
+                     unsigned int runs, struct err *);
+
+/* handover-faults.c */
+int handover_run_cancel(struct handover *, const struct handover_row *,
+                        unsigned int runs, struct err *);
+int handover_run_kill(struct handover *, const struct handover_row *,
+                      unsigned int runs, struct err *);
+int handover_run_restart(struct handover *, const struct handover_row *,
+                         unsigned int runs, struct err *);
+
+/* handover-checks.c */
+
+/* Summaries and promises of a row whose measurements are in the document. */
+void handover_check(struct document *, const struct handover_row *);
+
+#endif /* bench/handover-private.h */

@@ -1,0 +1,257 @@
+#include <config.h>
+#include "bench/handover.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/json-get.h"
+#include "bench/handover-private.h"
+#include "bench/interrupt.h"
+#include "bench/machine-info.h"
+#include "hypervisor/hypervisor.h"
+#include "openvswitch/json.h"
+#include "openvswitch/util.h"
+#include "util.h"
+
+#define MEMORY_MIB 256
+#define LAB_NEAR "bench-near"
+#define LAB_FAR "bench-far"
+#define FAR_DELAY_MS 25         /* Of each site's link: 50 ms between two. */
+
+/* In the order in which they are measured: each lab comes up once. */
+static const struct handover_row rows[] = {
+    { "near", "moving between near sites, and by plain L2", LAB_NEAR, 0,
+      30, 4, false, handover_run_moves },
+    { "tcp", "moving under TCP connections", LAB_NEAR, 0,
+      30, 2, false, handover_run_tcp },
+    { "dirty", "moving while memory is written to", LAB_NEAR, 0,
+      10, 2, false, handover_run_dirty },
+    { "cancel", "cancelling a move", LAB_NEAR, 0,
+      3, 1, false, handover_run_cancel },
+    { "kill", "killing the destination's QEMU", LAB_NEAR, 0,
+      3, 1, false, handover_run_kill },
+    { "restart", "restarting agents, manager and store", LAB_NEAR, 0,
+      1, 1, false, handover_run_restart },
+    { "far", "moving between far sites, and by plain L2", LAB_FAR,
+      FAR_DELAY_MS, 30, 4, false, handover_run_moves },
+    { "l2", "moving by plain L2", NULL, 0, 30, 4, true, handover_run_l2 },
+};
+
+struct json *
+handover_add_row(struct handover *h, const char *row, const char *scheme,
+                 unsigned int run)
+{
+    struct json *json = json_object_create();
+
+    json_object_put_string(json, "row", row);
+    json_object_put_string(json, "scheme", scheme);
+    json_object_put(json, "run", json_integer_create(run));
+    json_array_add(h->document->rows, json);
+    return json;
+}
+
+static void
+end_l2(struct handover *h)
+{
+    child_end(&h->l2_echo, SIGTERM, 2000, NULL);
+    l2_destroy(h->l2);
+    h->l2 = NULL;
+}
+
+/* The same guest as the lab's, if there is a lab. */
+static int
+describe_guest(struct handover *h, struct l2_config *config,
+               struct json **vm, struct err *err)
+{
+    *vm = NULL;
+    if (!h->arena) {
+        config->memory_kib = hypervisor_pad_memory(MEMORY_MIB * 1024);
+        config->machine = "q35";
+        config->cpu = "qemu64";
+        return 0;
+    }
+
+    int error = arena_guest(h->arena, vm, err);
+    if (error) {
+        return error;
+    }
+    config->machine = json_get_string(*vm, "machine");
+    config->cpu = json_get_string(*vm, "cpu");
+    config->memory_kib = json_get_number(*vm, "memory_kib", 0);
+    config->kvm = arena_has_kvm(h->arena);
+    return config->machine && config->cpu && config->memory_kib ? 0
+           : err_set(err, EPROTO, "the manager does not say what "ARENA_VM
+                     " is made of");
+}
+
+int
+handover_need_l2(struct handover *h, unsigned int delay_us, struct err *err)
+{
+    struct l2_config config = { .folder = h->folder, .delay_us = delay_us };
+    struct json *vm;
+
+    if (h->l2 && h->l2_delay_us == delay_us) {
+        return 0;
+    }
+    end_l2(h);
+    progress_step(h->progress, "bringing up the plain L2 pair");
+
+    int error = describe_guest(h, &config, &vm, err);
+    error = error ? error : l2_create(&config, &h->l2, err);
+    json_destroy(vm);
+    if (error) {
+        return error;
+    }
+    h->l2_delay_us = delay_us;
+    return prober_start_echo(L2_NEAR_NETNS, h->folder, &h->l2_echo, err);
+}
+
+static void
+end_arena(struct handover *h, bool keep)
+{
+    child_end(&h->arena_echo, SIGTERM, 2000, NULL);
+    arena_destroy(h->arena, keep);
+    h->arena = NULL;
+    h->arena_lab = NULL;
+}
+
+static int
+need_arena(struct handover *h, const struct handover_row *row,
+           struct err *err)
+{
+    struct arena_config config = {
+        .lab = row->lab, .folder = h->folder, .delay_ms = row->delay_ms,
+        .memory_mib = MEMORY_MIB, .progress = h->progress,
+    };
+
+    if (h->arena && !strcmp(h->arena_lab, row->lab)) {
+        return 0;
+    }
+    end_l2(h);
+    end_arena(h, false);
+    int error = arena_create(&config, &h->arena, err);
+    if (error) {
+        return error;
+    }
+    h->arena_lab = row->lab;
+    json_object_put_string(h->document->machine, "accelerator",
+                           arena_has_kvm(h->arena) ? "kvm" : "tcg");
+    return prober_start_echo(
+        arena_netns(h->arena, arena_correspondents[ARENA_THIRD]), h->folder,
+        &h->arena_echo, err);
+}
+
+void
+handover_arena_place(struct handover *h, struct watch_place *place)
+{
+    for (size_t i = 0; i < ARENA_N_CORRESPONDENTS; i++) {
+        place->correspondents[i] = (struct prober_spec) {
+            .name = arena_correspondents[i],
+            .netns = arena_netns(h->arena, arena_correspondents[i]),
+            .address = ARENA_VM_ADDRESS,
+        };
+    }
+    place->guest.netns = arena_netns(h->arena,
+                                     arena_correspondents[ARENA_THIRD]);
+    place->guest.address = ARENA_VM_ADDRESS;
+    place->echo = arena_addresses[ARENA_THIRD];
+    place->folder = h->folder;
+}
+
+void
+handover_l2_place(struct handover *h, struct watch_place *place)
+{
+    static const char *const names[] = { "l2-1", "l2-2", "l2-3" };
+
+    for (size_t i = 0; i < WATCH_CORRESPONDENTS; i++) {
+        place->correspondents[i] = (struct prober_spec) {
+            .name = names[i], .netns = L2_NEAR_NETNS, .address = L2_GUEST,
+        };
+    }
+    place->guest.netns = L2_NEAR_NETNS;
+    place->guest.address = L2_GUEST;
+    place->echo = L2_NEAR;
+    place->folder = h->folder;
+}
+
+/* Is 'name' in the comma-separated list 'names'? */
+static bool
+is_listed(const char *names, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (const char *p = strstr(names, name); p; p = strstr(p + 1, name)) {
+        if ((p == names || p[-1] == ',') && (!p[len] || p[len] == ',')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *
+handover_row_name(size_t i)
+{
+    return i < ARRAY_SIZE(rows) ? rows[i].name : NULL;
+}
+
+static int
+run_row(struct handover *h, const struct handover_row *row, struct err *err)
+{
+    unsigned int runs = h->options->runs ? h->options->runs
+                        : h->options->quick ? row->quick_runs : row->runs;
+
+    int error = row->lab ? need_arena(h, row, err) : 0;
+    error = error ? error : row->run(h, row, runs, err);
+    if (!interrupt_pending()) {
+        handover_check(h->document, row);
+    }
+    return error ? err_add(err, error, "%s", row->name) : 0;
+}
+
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    remove(path);
+    return 0;
+}
+
+int
+handover_run(const struct bench_options *options, struct document *document,
+             struct progress *progress, struct err *err)
+{
+    char folder[] = "/tmp/watari-bench-XXXXXX";
+    struct handover h = {
+        .options = options, .document = document, .progress = progress,
+        .folder = folder,
+    };
+
+    int error = 0;
+
+    if (!mkdtemp(folder)) {
+        return err_set(err, errno, "%s: %s", folder, ovs_strerror(errno));
+    }
+    machine_info_put(document->machine);
+    for (size_t i = 0; i < ARRAY_SIZE(rows) && !error; i++) {
+        bool wanted = options->rows ? is_listed(options->rows, rows[i].name)
+                      : !rows[i].optional;
+
+        error = wanted ? run_row(&h, &rows[i], err) : 0;
+    }
+
+    bool keep = error && error != EINTR && options->keep;
+    end_l2(&h);
+    end_arena(&h, keep);
+    if (!keep) {
+        nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    } else {
+        progress_say(progress, "records are in %s; \"watari lab down\" "
+                     "removes the lab", folder);
+    }
+    return error;
+}

@@ -1,0 +1,161 @@
+#include <config.h>
+#include "bench/l2-network.h"
+
+#include <errno.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/netns.h"
+#include "base/process.h"
+#include "bench/l2.h"
+#include "hypervisor/tap.h"
+#include "openvswitch/util.h"
+#include "util.h"
+
+#define IP_TIMEOUT_MS 10000
+
+static const char *const netnses[] = {
+    L2_NETWORK_NETNS, L2_NEAR_NETNS, L2_NETWORK_WIRE_NETNS,
+    "watari-bench-a", "watari-bench-b",
+};
+static const char *const taps[] = { "tap-a", "tap-b" };
+
+const char *
+l2_network_netns(int side)
+{
+    return netnses[ARRAY_SIZE(netnses) - 2 + side];
+}
+
+/* Runs "ip -batch" in 'netns'. */
+static int
+ip(const char *netns, const char *batch, struct err *err)
+{
+    char *argv[] = { "ip", "-batch", "-", NULL };
+    struct process_spec spec = { .argv = argv, .netns = netns };
+    int error = process_run(&spec, batch, IP_TIMEOUT_MS, NULL, err);
+
+    return error ? err_add(err, error, "%s", netns) : 0;
+}
+
+/* The same as a lab does to its cables. */
+static void
+disable_offloads(const char *device)
+{
+    static const uint32_t commands[] = {
+        ETHTOOL_STXCSUM, ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_SGRO,
+    };
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    for (size_t i = 0; fd >= 0 && i < ARRAY_SIZE(commands); i++) {
+        struct ethtool_value value = { .cmd = commands[i] };
+        struct ifreq ifr = { .ifr_data = (void *) &value };
+
+        ovs_strzcpy(ifr.ifr_name, device, sizeof ifr.ifr_name);
+        ignore(ioctl(fd, SIOCETHTOOL, &ifr));
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+/* Taps of the guest and the correspondent's cable, all on one bridge. */
+static int
+make_bridge(struct err *err)
+{
+    static const char bridge[] =
+        "link add name br type bridge forward_delay 0 mcast_snooping 0\n"
+        "link set dev br up\n"
+        "link add name near type veth peer name eth0 netns " L2_NEAR_NETNS "\n"
+        "link set dev near master br up\n"
+        "link set dev tap-a master br\n"
+        "link set dev tap-b master br\n";
+    static const char near[] =
+        "link set dev lo up\n"
+        "addr add " L2_NEAR "/24 dev eth0\n"
+        "link set dev eth0 up\n";
+    int saved;
+
+    int error = netns_push(L2_NETWORK_NETNS, &saved, err);
+    if (error) {
+        return error;
+    }
+    netns_write_sysctl("net/ipv6/conf/default/disable_ipv6", "1", NULL);
+    for (int i = 0; i < ARRAY_SIZE(taps) && !error; i++) {
+        error = tap_create(taps[i], 1500, err);
+    }
+    error = error ? error : ip(L2_NETWORK_NETNS, bridge, err);
+    disable_offloads("near");
+    netns_pop(saved);
+
+    error = error ? error : netns_push(L2_NEAR_NETNS, &saved, err);
+    if (!error) {
+        disable_offloads("eth0");
+        netns_pop(saved);
+        error = ip(L2_NEAR_NETNS, near, err);
+    }
+    return error;
+}
+
+/* The way of the migration stream. */
+static int
+make_stream(bool wired, struct err *err)
+{
+    static const char direct[] =
+        "link add name stream type veth peer name stream netns watari-bench-b\n";
+    static const char by_wire[] =
+        "link add name a type veth peer name stream netns watari-bench-a\n"
+        "link add name b type veth peer name stream netns watari-bench-b\n"
+        "link set dev a up\n"
+        "link set dev b up\n";
+    int error = wired ? ip(L2_NETWORK_WIRE_NETNS, by_wire, err)
+                : ip(l2_network_netns(0), direct, err);
+
+    for (int side = 0; side < 2 && !error; side++) {
+        char batch[200];
+
+        snprintf(batch, sizeof batch, "link set dev lo up\n"
+                 "addr add " L2_NETWORK_STREAM "/30 dev stream\n"
+                 "link set dev stream up\n", side + 1);
+        error = ip(l2_network_netns(side), batch, err);
+    }
+    return error;
+}
+
+int
+l2_network_create(bool wired, struct err *err)
+{
+    int error = 0;
+
+    for (int i = 0; i < ARRAY_SIZE(netnses) && !error; i++) {
+        error = netns_create(netnses[i], err);
+    }
+    error = error ? error : make_stream(wired, err);
+    return error ? error : make_bridge(err);
+}
+
+void
+l2_network_destroy(void)
+{
+    for (int i = 0; i < ARRAY_SIZE(netnses); i++) {
+        netns_delete(netnses[i], NULL);
+    }
+}
+
+int
+l2_network_attach(int side, int *fd, struct err *err)
+{
+    int saved;
+    int error = netns_push(L2_NETWORK_NETNS, &saved, err);
+
+    if (!error) {
+        error = tap_attach(taps[side], fd, err);
+        netns_pop(saved);
+    }
+    return error;
+}
