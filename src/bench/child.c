@@ -15,7 +15,7 @@
 
 #define TICK_MS 2
 
-/* Makes 'fd' the descriptor 3 and keeps no other beyond it. */
+/* Keeps open what the child is to inherit, and nothing else. */
 static int
 set_up_files(const struct child_spec *spec)
 {
@@ -24,16 +24,15 @@ set_up_files(const struct child_spec *spec)
                                   0644) : null;
 
     if (null < 0 || out < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0
-        || dup2(out, 2) < 0) {
+        || dup2(out, 2) < 0 || close_range(3, ~0U, CLOSE_RANGE_CLOEXEC)) {
         return errno;
     }
-    if (spec->fd > 0) {
-        if (spec->fd == 3 ? fcntl(3, F_SETFD, 0) : dup2(spec->fd, 3) < 0) {
+    for (size_t i = 0; i < spec->n_fds; i++) {
+        if (fcntl(spec->fds[i], F_SETFD, 0)) {
             return errno;
         }
     }
-    return close_range(spec->fd > 0 ? 4 : 3, ~0U, CLOSE_RANGE_CLOEXEC)
-           ? errno : 0;
+    return 0;
 }
 
 /* Runs in the child; returns only if it fails, with '*err' set. */
@@ -88,11 +87,8 @@ child_start(const struct child_spec *spec, struct child *child,
 
     pid_t pid = fork();
     if (!pid) {
-        /* Out of the way of what becomes descriptor 3. */
-        int report = fcntl(pipe_fds[1], F_DUPFD_CLOEXEC, 100);
-
         become(spec, parent, &failure);
-        _exit(write(report, &failure, sizeof failure) < 0);
+        _exit(write(pipe_fds[1], &failure, sizeof failure) < 0);
     }
     close(pipe_fds[1]);
     if (pid < 0) {

@@ -5,6 +5,7 @@
  * them when we die, however we do. */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -18,7 +19,8 @@ struct child_spec {
     const char *netns;          /* Null: ours. */
     const char *folder;         /* To run in, or null. */
     const char *output;         /* File for stdout and stderr, or null. */
-    int fd;                     /* Becomes descriptor 3 if above 0. */
+    const int *fds;             /* Descriptors that it inherits, */
+    size_t n_fds;               /* under their numbers. */
     int nice;                   /* Added to the priority. */
 };
 

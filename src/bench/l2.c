@@ -2,6 +2,7 @@
 #include "bench/l2.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,23 +92,56 @@ remove_option(struct svec *argv, const char *option)
     }
 }
 
-static int
-start_qemu(struct l2 *l2, int side, bool incoming, struct err *err)
-{
-    int tap_fd;
-    int error = l2_network_attach(side, &tap_fd, err);
-    if (error) {
-        return error;
-    }
+/* What a QEMU inherits. */
+enum { FD_TAP, FD_KERNEL, FD_INITRD, N_FDS };
 
+static void
+close_files(const int fds[N_FDS])
+{
+    for (int i = 0; i < N_FDS; i++) {
+        if (fds[i] >= 0) {
+            close(fds[i]);
+        }
+    }
+}
+
+static int
+open_files(struct l2 *l2, int side, int fds[N_FDS], struct err *err)
+{
+    static const char *const images[] = {
+        [FD_KERNEL] = "vmlinuz", [FD_INITRD] = "initrd.gz",
+    };
+    int error;
+
+    fds[FD_TAP] = fds[FD_KERNEL] = fds[FD_INITRD] = -1;
+    error = l2_network_attach(side, &fds[FD_TAP], err);
+    for (int i = FD_KERNEL; i < N_FDS && !error; i++) {
+        char *path = xasprintf("%s/%s", l2->image_dir, images[i]);
+
+        fds[i] = open(path, O_RDONLY | O_CLOEXEC);
+        if (fds[i] < 0) {
+            error = err_set(err, errno, "%s: %s", path, ovs_strerror(errno));
+        }
+        free(path);
+    }
+    if (error) {
+        close_files(fds);
+    }
+    return error;
+}
+
+static int
+run_qemu(struct l2 *l2, int side, bool incoming, const int fds[N_FDS],
+         struct err *err)
+{
     char *folder = side_path(l2, side, NULL);
     char *output = side_path(l2, side, "qemu.log");
     char *console = side_path(l2, side, "console.log");
-    const int fd_there = 3;
     struct svec argv = SVEC_EMPTY_INITIALIZER;
     struct qemu_args args = {
         .kvm = l2->config.kvm, .incoming = incoming,
-        .image_dir = l2->image_dir, .tap_fds = &fd_there,
+        .tap_fds = &fds[FD_TAP], .kernel_fd = fds[FD_KERNEL],
+        .initrd_fd = fds[FD_INITRD],
     };
 
     mkdir(folder, 0755);
@@ -118,20 +152,30 @@ start_qemu(struct l2 *l2, int side, bool incoming, struct err *err)
 
     struct child_spec spec = {
         .argv = argv.names, .netns = l2_network_netns(side),
-        .folder = folder, .output = output, .fd = tap_fd,
+        .folder = folder, .output = output, .fds = fds, .n_fds = N_FDS,
     };
-    error = child_start(&spec, &l2->qemu[side], err);
-    close(tap_fd);
-    if (!error) {
-        char *path = side_path(l2, side, "agent.qmp");
-
-        error = monitor_open(path, &l2->monitors[side], err);
-        free(path);
-    }
+    int error = child_start(&spec, &l2->qemu[side], err);
     svec_destroy(&argv);
     free(folder);
     free(output);
     free(console);
+    return error;
+}
+
+static int
+start_qemu(struct l2 *l2, int side, bool incoming, struct err *err)
+{
+    int fds[N_FDS];
+    int error = open_files(l2, side, fds, err);
+
+    if (!error) {
+        char *path = side_path(l2, side, "agent.qmp");
+
+        error = run_qemu(l2, side, incoming, fds, err);
+        error = error ? error : monitor_open(path, &l2->monitors[side], err);
+        free(path);
+        close_files(fds);
+    }
     return error;
 }
 
