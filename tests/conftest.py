@@ -81,6 +81,7 @@ def leftovers(lab):
     for proc in pathlib.Path("/proc").glob("[0-9]*"):
         try:
             words = (proc / "cmdline").read_bytes().split(b"\0")
+            words.append(os.readlink(proc / "cwd").encode())
         except OSError:
             continue
         if any(word.startswith(f"{RUN / lab}/".encode()) for word in words):

@@ -111,6 +111,20 @@ def test_down_after_killing_everything(make_lab):
     assert leftovers("test-kill") == []
 
 
+@pytest.mark.parametrize("after", [0.4, 0.7, 1.0, 1.5, 2.5])
+def test_down_after_killed_up(tmp_path, after):
+    """"lab up" may die while programs start."""
+    needs_root()
+    path = tmp_path / "lab.yaml"
+    path.write_text(f"lab: test-cut\n{SMALL}")
+    with subprocess.Popen([Watari().program, "lab", "up", path], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as up:
+        time.sleep(after)
+        up.kill()
+    Watari()("lab", "down", "test-cut")
+    assert leftovers("test-cut") == []
+
+
 def test_up_fails(tmp_path):
     """A VM that cannot run: said, and nothing is left."""
     needs_root()
