@@ -107,6 +107,10 @@ add_flow(struct flow_table *flows, const struct ofputil_flow_mod *fm)
     struct match match;
 
     minimatch_expand(&fm->match, &match);
+
+    /* The parser says "an Ethernet frame", which no compiler of ours does. */
+    match.flow.packet_type = 0;
+    match.wc.masks.packet_type = 0;
     flow_table_add(flows, fm->table_id, fm->priority, &match, &actions);
 }
 
