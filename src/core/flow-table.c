@@ -90,6 +90,16 @@ find_any(const struct flow_table *table, uint8_t table_id, uint16_t priority,
 }
 
 void
+flow_table_init_match(struct minimatch *mini, const struct match *match)
+{
+    struct match plain = *match;
+
+    plain.flow.packet_type = 0;
+    plain.wc.masks.packet_type = 0;
+    minimatch_init(mini, &plain);
+}
+
+void
 flow_table_begin(struct flow_table *table, uint64_t cookie)
 {
     struct flow_entry *entry;
@@ -112,7 +122,7 @@ flow_table_add(struct flow_table *table, uint8_t table_id, uint16_t priority,
     struct minimatch match;
 
     ovs_assert(table->open);
-    minimatch_init(&match, match_);
+    flow_table_init_match(&match, match_);
 
     struct flow_entry *entry = find_any(table, table_id, priority, &match);
     if (entry) {

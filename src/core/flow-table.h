@@ -35,6 +35,12 @@ struct flow_entry {
 struct flow_table *flow_table_create(void);
 void flow_table_destroy(struct flow_table *);
 
+/* Initializes 'match' so that equal flows have equal matches, wherever they
+ * come from.  What parses or decodes a flow says "an Ethernet frame" (packet
+ * type 0) wherever it matches on what only those have; who builds a match
+ * does not.  All of our packets are Ethernet frames. */
+void flow_table_init_match(struct minimatch *match, const struct match *);
+
 /* Replacing the flows of an owner: begin, add each, end.  What was there
  * before and is not added again goes away; what is added unchanged is no
  * change.  It is a bug to add a flow whose (table, priority, match) another

@@ -12,6 +12,7 @@
 #include "flow.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/ofp-actions.h"
+#include "packets.h"
 
 /* Adds a flow that matches 'in' and outputs to 'out'; 0: drops. */
 static void
@@ -135,6 +136,24 @@ test_format(void **state)
     flow_table_destroy(table);
 }
 
+/* A decoder says the packet type where a builder does not. */
+static void
+test_matches_are_equal(void **state)
+{
+    struct match built = MATCH_CATCHALL_INITIALIZER;
+    struct minimatch a, b;
+
+    match_set_dl_type(&built, htons(ETH_TYPE_ARP));
+    struct match decoded = built;
+    match_set_default_packet_type(&decoded);
+    flow_table_init_match(&a, &built);
+    flow_table_init_match(&b, &decoded);
+    assert_true(minimatch_equal(&a, &b));
+    assert_int_equal(minimatch_hash(&a, 0), minimatch_hash(&b, 0));
+    minimatch_destroy(&a);
+    minimatch_destroy(&b);
+}
+
 int
 main(void)
 {
@@ -142,6 +161,7 @@ main(void)
         cmocka_unit_test(test_replace),
         cmocka_unit_test(test_undone_before_drained),
         cmocka_unit_test(test_format),
+        cmocka_unit_test(test_matches_are_equal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

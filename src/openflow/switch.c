@@ -516,14 +516,9 @@ send_changes(struct of_switch *sw)
 static void
 handle_flow(struct of_switch *sw, const struct ofputil_flow_stats *stats)
 {
-    struct match plain = stats->match;
     struct minimatch match;
 
-    /* The decoder says "an Ethernet frame" wherever a flow matches on what
-     * only those have; who desires such a flow does not. */
-    plain.flow.packet_type = 0;
-    plain.wc.masks.packet_type = 0;
-    minimatch_init(&match, &plain);
+    flow_table_init_match(&match, &stats->match);
     installed_put(&sw->installed, stats->table_id, stats->priority, &match,
                   ntohll(stats->cookie), stats->ofpacts, stats->ofpacts_len);
     minimatch_destroy(&match);
