@@ -10,9 +10,9 @@
 
 #include "api/document.h"
 #include "api/objects.h"
-#include "api/problems.h"
 #include "api/request.h"
 #include "api/show.h"
+#include "base/problems.h"
 #include "store/session.h"
 
 /* Answers with the object that was written. */

@@ -7,7 +7,7 @@
 #include "packets.h"
 #include "util.h"
 
-#include "api/problems.h"
+#include "base/problems.h"
 #include "store/hosts.h"
 #include "store/rows.h"
 #include "store/session.h"

@@ -11,7 +11,7 @@
 #include "util.h"
 
 #include "api/fields.h"
-#include "api/problems.h"
+#include "base/problems.h"
 
 #define DEFAULT_MEMORY_KIB (256 * 1024)
 #define MIN_MEMORY_KIB (16 * 1024)

@@ -10,7 +10,7 @@
 #include "smap.h"
 #include "util.h"
 
-#include "api/problems.h"
+#include "base/problems.h"
 #include "store/rows.h"
 #include "store/session.h"
 

@@ -11,7 +11,7 @@
 #include "openvswitch/shash.h"
 #include "util.h"
 
-#include "api/problems.h"
+#include "base/problems.h"
 #include "core/vm.h"
 
 static const char *const type_names[] = {

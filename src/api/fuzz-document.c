@@ -12,8 +12,8 @@
 
 #include "api/document.h"
 #include "api/fields.h"
-#include "api/problems.h"
 #include "api/request.h"
+#include "base/problems.h"
 #include "store/store.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);

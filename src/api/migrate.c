@@ -11,9 +11,9 @@
 #include "util.h"
 
 #include "api/objects.h"
-#include "api/problems.h"
 #include "api/request.h"
 #include "api/show.h"
+#include "base/problems.h"
 #include "core/vm.h"
 #include "store/session.h"
 

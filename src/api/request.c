@@ -11,7 +11,7 @@
 #include "util.h"
 
 #include "api/api-private.h"
-#include "api/problems.h"
+#include "base/problems.h"
 
 static const struct {
     int status;

@@ -57,14 +57,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct problems problems;
+    struct problems problems = PROBLEMS_INIT;
     struct root root;
 
     memset(&root, 0, sizeof root);
-    problems_init(&problems);
     yamlfile_read("fuzz", (const char *) data, size, &root_table, &root,
                   &problems);
-    problems_text(&problems);
+    free(problems_format(&problems));
     problems_finish(&problems);
     yamlfile_free(&root_table, &root);
     return 0;

@@ -4,59 +4,60 @@
 
 #include <errno.h>
 #include <stdarg.h>
-#include <string.h>
+#include <stdlib.h>
+
+#include "openvswitch/dynamic-string.h"
+#include "util.h"
 
 void
-problems_init(struct problems *p)
+problems_finish(struct problems *problems)
 {
-    ds_init(&p->text);
-    p->n = 0;
+    for (size_t i = 0; i < MIN(problems->n, PROBLEMS_MAX); i++) {
+        free(problems->texts[i]);
+    }
+    free(problems->texts);
+    *problems = (struct problems) PROBLEMS_INIT;
 }
 
 void
-problems_finish(struct problems *p)
+problems_add(struct problems *problems, const char *format, ...)
 {
-    ds_destroy(&p->text);
-}
+    va_list args;
 
-void
-problems_add(struct problems *p, const char *format, ...)
-{
-    if (p->n++ < PROBLEMS_MAX) {
-        va_list args;
-
-        if (p->text.length) {
-            ds_put_char(&p->text, '\n');
+    if (problems->n < PROBLEMS_MAX) {
+        if (!problems->texts) {
+            problems->texts = xcalloc(PROBLEMS_MAX, sizeof *problems->texts);
         }
         va_start(args, format);
-        ds_put_format_valist(&p->text, format, args);
+        problems->texts[problems->n] = xvasprintf(format, args);
         va_end(args);
     }
+    problems->n++;
 }
 
-const char *
-problems_text(struct problems *p)
+char *
+problems_format(const struct problems *problems)
 {
-    if (p->n > PROBLEMS_MAX) {
-        ds_put_format(&p->text, "\nand %zu more problems",
-                      p->n - PROBLEMS_MAX);
-        p->n = PROBLEMS_MAX;
+    struct ds ds = DS_EMPTY_INITIALIZER;
+
+    for (size_t i = 0; i < MIN(problems->n, PROBLEMS_MAX); i++) {
+        ds_put_format(&ds, "%s%s", i ? "\n" : "", problems->texts[i]);
     }
-    return ds_cstr(&p->text);
+    if (problems->n > PROBLEMS_MAX) {
+        ds_put_format(&ds, "\nand %zu more problems",
+                      problems->n - PROBLEMS_MAX);
+    }
+    return ds_steal_cstr(&ds);
 }
 
 int
-problems_result(const struct problems *p, struct err *err)
+problems_result(const struct problems *problems, struct err *err)
 {
-    if (!p->n) {
+    if (!problems->n) {
         return 0;
     }
-
-    const char *text = p->text.string;
-    int len = strcspn(text, "\n");
-    if (p->n == 1) {
-        return err_set(err, EINVAL, "%.*s", len, text);
-    }
-    return err_set(err, EINVAL, "%.*s (and %zu more)", len, text,
-                   p->n - 1);
+    return (problems->n == 1
+            ? err_set(err, EINVAL, "%s", problems->texts[0])
+            : err_set(err, EINVAL, "%s (and %zu more)", problems->texts[0],
+                      problems->n - 1));
 }

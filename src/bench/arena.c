@@ -91,15 +91,11 @@ bring_up(const struct arena_config *config, struct arena *arena,
 {
     char *path = xasprintf("%s/%s.yaml", config->folder, config->lab);
     struct lab_up up = { .file = path, .progress = config->progress };
-    struct problems problems;
+    struct problems problems = PROBLEMS_INIT;
 
-    problems_init(&problems);
     lab_down(config->lab, config->progress, NULL);
     int error = write_lab_file(config, path, err);
     error = error ? error : lab_up(&up, &problems, err);
-    if (error && problems.n) {
-        err_set(err, error, "%s", problems_text(&problems));
-    }
     problems_finish(&problems);
     free(path);
 

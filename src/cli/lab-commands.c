@@ -41,13 +41,14 @@ run_up(const struct invocation *in, struct err *err)
         .only_network = invocation_option(in, "only-network"),
         .progress = &mutable->progress,
     };
-    struct problems problems;
+    struct problems problems = PROBLEMS_INIT;
 
-    problems_init(&problems);
     int error = lab_up(&options, &problems, err);
     progress_finish(&mutable->progress);
     if (problems.n) {
-        fprintf(stderr, "%s\n", problems_text(&problems));
+        char *text = problems_format(&problems);
+        fprintf(stderr, "%s\n", text);
+        free(text);
         err->text[0] = '\0';
     } else if (!error) {
         print_address(options.name);

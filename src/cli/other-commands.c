@@ -19,13 +19,14 @@
 static int
 run_apply(const struct invocation *in, struct err *err)
 {
-    struct problems problems;
+    struct problems problems = PROBLEMS_INIT;
     struct labfile file;
 
-    problems_init(&problems);
     int error = labfile_read(in->args[0], false, &file, &problems, err);
     if (problems.n) {
-        fprintf(stderr, "%s\n", problems_text(&problems));
+        char *text = problems_format(&problems);
+        fprintf(stderr, "%s\n", text);
+        free(text);
         err->text[0] = '\0';
     } else if (!error) {
         struct json *config = system_config(&file);

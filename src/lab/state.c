@@ -59,17 +59,18 @@ int
 state_create(const char *lab, struct state **statep, struct err *err)
 {
     struct state *state = state_new(lab);
-    int error = 0;
+    int error;
 
-    if (mkdir(STATE_ROOT, 0755) && errno != EEXIST) {
-        error = err_set(err, errno, "%s: %s", STATE_ROOT,
-                        ovs_strerror(errno));
-    } else if (mkdir(state->dir, 0755)) {
-        error = errno == EEXIST
-            ? err_set(err, EEXIST, "lab \"%s\" is up already, or something "
-                      "is left of it; \"watari lab down %s\" removes it", lab,
-                      lab)
-            : err_set(err, errno, "%s: %s", state->dir, ovs_strerror(errno));
+    /* The last lab down may remove STATE_ROOT in between. */
+    do {
+        mkdir(STATE_ROOT, 0755);
+        error = mkdir(state->dir, 0755) ? errno : 0;
+    } while (error == ENOENT && !access("/run", W_OK));
+    if (error == EEXIST) {
+        err_set(err, EEXIST, "lab \"%s\" is up already, or something is left "
+                "of it; \"watari lab down %s\" removes it", lab, lab);
+    } else if (error) {
+        err_set(err, error, "%s: %s", state->dir, ovs_strerror(error));
     } else {
         error = take_lock(state, false, err);
         error = error ? error : state_save(state, err);
