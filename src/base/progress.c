@@ -31,6 +31,7 @@ progress_finish(struct progress *p)
 static void
 show(struct progress *p)
 {
+    p->percent = -1;
     if (p->terminal) {
         fprintf(p->stream, CLEAR "%s", p->text);
         p->open = true;
@@ -60,15 +61,18 @@ progress_bar(struct progress *p, double fraction)
 {
     char bar[BAR_WIDTH + 1];
 
-    if (!p->terminal) {
+    fraction = fraction < 0 ? 0 : fraction > 1 ? 1 : fraction;
+
+    int percent = 100 * fraction;
+    if (!p->terminal || percent == p->percent) {
         return;
     }
-    fraction = fraction < 0 ? 0 : fraction > 1 ? 1 : fraction;
+    p->percent = percent;
     memset(bar, '.', BAR_WIDTH);
     memset(bar, '#', (size_t) (fraction * BAR_WIDTH));
     bar[BAR_WIDTH] = '\0';
     fprintf(p->stream, CLEAR "%s [%s] %3d%%", p->text, bar,
-            (int) (100 * fraction));
+            percent);
     fflush(p->stream);
     p->open = true;
 }

@@ -14,6 +14,7 @@ struct progress {
     bool terminal;
     bool open;                  /* Is an unfinished line on the terminal? */
     char text[160];             /* Of the step. */
+    int percent;                /* Of the bar, as it is shown. */
 };
 
 void progress_init(struct progress *, FILE *stream);
