@@ -41,6 +41,7 @@ struct edge {
     bool compared;              /* Ports and store, once. */
 
     /* pool.c */
+    bool swept;                 /* Leftovers of an earlier agent. */
     write_ticket claiming[N_ADDR_FAMILIES];
 };
 

@@ -6,6 +6,7 @@
 
 #include "edge/edge-private.h"
 #include "mobility/datapath.h"
+#include "mobility/pipeline.h"
 #include "openflow/bridge.h"
 #include "openflow/switch.h"
 #include "store/store.h"
@@ -32,6 +33,25 @@ edge_destroy(struct edge *edge)
     }
 }
 
+/* A router on the way answered one of our interfaces with an ICMP error: it
+ * quotes addresses that the guest does not know. */
+static void
+deliver_error(struct edge *edge, struct packet_in *packet)
+{
+    struct datapath *dp = edge->c.datapath;
+    const struct interface *to;
+
+    if (!datapath_translate_error(dp, packet->metadata, packet->data,
+                                  packet->len, &to, NULL)) {
+        const struct datapath_here *here = datapath_get_here(dp, &to->uuid);
+
+        if (here && here->port != OFPP_NONE) {
+            of_switch_packet_out(edge->c.of_switch, packet->data,
+                                 packet->len, OFPP_CONTROLLER, here->port);
+        }
+    }
+}
+
 static void
 run_packets(struct edge *edge)
 {
@@ -39,7 +59,9 @@ run_packets(struct edge *edge)
 
     for (int i = 0; i < MAX_PACKETS_PER_TURN
          && (packet = of_switch_next_packet(edge->c.of_switch)); i++) {
-        if (!uplink_handle_packet(edge, packet)) {
+        if (pipeline_cookie_part(packet->cookie) == PART_ERROR) {
+            deliver_error(edge, packet);
+        } else if (!uplink_handle_packet(edge, packet)) {
             endpoints_handle_packet(edge, packet);
         }
         packet_in_destroy(packet);

@@ -226,6 +226,14 @@ engine_run(struct engine *e, struct engine_time now)
     e->now = now;
     e->now_ms = now.mono_us / 1000;
 
+    if (!e->adopted) {
+        if (hypervisor_adopt(e->c.hypervisor, NULL) == EINPROGRESS) {
+            return;             /* Nobody gets an answer before we know. */
+        }
+        e->adopted = true;
+        incoming_resume(e);
+    }
+
     /* First what is urgent: a guest that has stopped, and what is said and
      * sent about it. */
     run_events(e);
@@ -237,9 +245,6 @@ engine_run(struct engine *e, struct engine_time now)
     incoming_run(e);
     correspondent_run(e);
 
-    if (!e->adopted) {
-        e->adopted = hypervisor_adopt(e->c.hypervisor, NULL) != EINPROGRESS;
-    }
     run_hold_port(e);
     guests_run(e);
     tombstone_run(e);

@@ -12,6 +12,7 @@
 
 #include "engine/engine-private.h"
 #include "engine/outgoing.h"
+#include "engine/tombstone.h"
 #include "hypervisor/hypervisor.h"
 #include "hypervisor/tap.h"
 #include "openflow/bridge.h"
@@ -24,6 +25,8 @@
 
 /* How long a guest may take to switch itself off. */
 #define SHUTDOWN_GRACE_MS 5000
+
+#define MAX_BINDINGS 16         /* Of one interface. */
 
 static void guest_run(struct engine *, struct guest *,
                       const struct vm_order *);
@@ -135,6 +138,7 @@ present_nic(struct engine *e, struct guest *g, size_t i,
             .delivery = delivery,
         };
 
+        tombstone_fill(e, &interface->uuid, &here);
         datapath_set_here(e->c.datapath, &interface->uuid, &here);
     }
     return error;
@@ -183,6 +187,29 @@ guest_set_delivery(struct engine *e, struct guest *g,
 
 /* What the store is told. */
 
+/* What the store still says about an earlier stay here, from before a crash
+ * of the host, or before a move that was rolled back. */
+static void
+forget_older(struct engine *e, const struct guest *g, size_t i)
+{
+    const struct uuid *uuid = &g->vm.nics[i].interface.uuid;
+    struct binding all[MAX_BINDINGS];
+    size_t n = MIN(bindings_list(e->c.store, uuid, all, MAX_BINDINGS),
+                   MAX_BINDINGS);
+
+    for (size_t k = 0; k < n; k++) {
+        if (uuid_equals(&all[k].generation.host, &e->c.host)
+            && generation_compare(&all[k].generation, &g->generation) < 0) {
+            bindings_delete(e->c.store, uuid, &all[k].generation);
+            instances_delete(e->c.store, &g->vm.uuid, &all[k].generation);
+            if (!addr_pair_equals(&all[k].mobile, &g->nics[i].mobile)) {
+                claims_rest(e->c.store, &all[k].mobile,
+                            e->now.wall_us / 1000);
+            }
+        }
+    }
+}
+
 write_ticket
 guest_bind(struct engine *e, struct guest *g, bool active)
 {
@@ -198,6 +225,7 @@ guest_bind(struct engine *e, struct guest *g, bool active)
 
         ticket = bindings_put(e->c.store, &binding);
         if (active) {
+            forget_older(e, g, i);
             struct datapath_out out = {
                 .kind = DATAPATH_HERE,
                 .generation = g->generation,
@@ -450,6 +478,11 @@ adopt(struct engine *e)
     for (size_t i = 0; i < n; i++) {
         struct vm_order order;
 
+        if (infos[i].state == VM_LISTENING && !guest_find(e, &infos[i].vm)) {
+            /* No journal knows it: nobody will ever grant. */
+            hypervisor_destroy(e->c.hypervisor, &infos[i].vm, NULL);
+            continue;
+        }
         if ((infos[i].state != VM_RUNNING && infos[i].state != VM_PAUSED
              && infos[i].state != VM_SENT)
             || guest_find(e, &infos[i].vm)
@@ -524,7 +557,7 @@ guests_are_complete(const struct engine *e)
         return false;
     }
     HMAP_FOR_EACH (g, node, &e->guests) {
-        if (g->bound && !g->ticket && !g->ended) {
+        if (g->bound && !g->ticket && !g->ended && g->told == VM_RUNNING) {
             return false;       /* Not in the datapath yet. */
         }
     }

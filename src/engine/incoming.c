@@ -15,6 +15,7 @@
 #include "core/hold.h"
 #include "engine/engine-private.h"
 #include "engine/guests.h"
+#include "engine/journal.h"
 #include "engine/tombstone.h"
 #include "hypervisor/hypervisor.h"
 #include "openflow/switch.h"
@@ -41,6 +42,7 @@ enum incoming_state {
     INCOMING_PREPARING,
     INCOMING_LISTENING,
     INCOMING_LOADING,
+    INCOMING_RESUMED,           /* It ran when our process began. */
     INCOMING_SETTLING,
     INCOMING_MOVED,
     INCOMING_ABORTING,
@@ -90,9 +92,29 @@ find_for(struct engine *e, const struct message *m)
     return NULL;
 }
 
+static struct incoming *
+incoming_add(struct engine *e, const struct uuid *migration,
+             const struct uuid *source, const struct generation *generation,
+             const struct vm *vm)
+{
+    struct incoming *in = xzalloc(sizeof *in);
+
+    in->migration = *migration;
+    in->source = *source;
+    in->generation = *generation;
+    in->state = INCOMING_PREPARING;
+    in->heard = e->now_ms;
+    in->hold = hold_create();
+    in->guest = guest_add(e, vm, GUEST_INCOMING);
+    in->guest->generation = *generation;
+    hmap_insert(&e->incoming, &in->node, uuid_hash(migration));
+    return in;
+}
+
 static void
 incoming_free(struct engine *e, struct incoming *in)
 {
+    journal_remove(e->c.journal_dir, &in->migration);
     hmap_remove(&e->incoming, &in->node);
     hold_destroy(in->hold);
     free(in);
@@ -164,19 +186,11 @@ incoming_handle_prepare(struct engine *e, const struct message *m)
 
     engine_connect(e, &m->from);
 
-    struct incoming *in = xzalloc(sizeof *in);
-    in->migration = migration;
-    in->source = m->from;
-    in->generation = message_get_generation(m->body);
-    in->state = INCOMING_PREPARING;
-    in->heard = e->now_ms;
-    in->hold = hold_create();
-    in->guest = guest_add(e, &vm, GUEST_INCOMING);
-    in->guest->generation = in->generation;
-    hmap_insert(&e->incoming, &in->node, uuid_hash(&migration));
+    struct generation generation = message_get_generation(m->body);
+    incoming_add(e, &migration, &m->from, &generation, &vm);
     for (size_t i = 0; i < vm.n_nics; i++) {
         store_watch_network(e->c.store, &vm.nics[i].interface.network);
-        tombstone_remove(e, &vm.nics[i].interface.uuid);
+        tombstone_return(e, &vm.nics[i].interface.uuid);
     }
 }
 
@@ -225,6 +239,23 @@ send_prepared(struct engine *e, struct incoming *in, const char *uri)
     channel_send(e->c.channel, &in->source, m);
 }
 
+static int
+save(struct engine *e, const struct incoming *in, struct err *err)
+{
+    struct journal_entry entry = {
+        .migration = in->migration,
+        .source = in->source,
+        .destination = e->c.host,
+        .generation = in->generation,
+        .vm = in->guest->vm,
+    };
+
+    for (size_t i = 0; i < entry.vm.n_nics; i++) {
+        entry.mobile[i] = in->guest->nics[i].mobile;
+    }
+    return journal_save(e->c.journal_dir, &entry, err);
+}
+
 static void
 prepare(struct engine *e, struct incoming *in)
 {
@@ -244,6 +275,12 @@ prepare(struct engine *e, struct incoming *in)
         return;
     }
 
+    if (save(e, in, &err)) {
+        free(uri);
+        decline(e, &in->source, &in->migration, &err);
+        incoming_abort(e, in, false);
+        return;
+    }
     warm_router(e, in->guest);
     guest_bind(e, in->guest, false);
     guest_tell(e, in->guest, VM_LISTENING, "");
@@ -470,7 +507,8 @@ incoming_handle_abort(struct engine *e, const struct message *m)
 
         channel_send(e->c.channel, &m->from,
                      message_create(MESSAGE_ABORTED, &migration));
-    } else if (in->state <= INCOMING_LISTENING) {
+    } else if (in->state == INCOMING_PREPARING
+               || in->state == INCOMING_LISTENING) {
         incoming_abort(e, in, true);
     } else if (in->state == INCOMING_ABORTING) {
         in->tell_aborted = true;
@@ -520,6 +558,69 @@ run_abort(struct engine *e, struct incoming *in)
     incoming_free(e, in);
 }
 
+/* After a crash of ours. */
+
+static void
+resume_one(struct engine *e, const struct journal_entry *entry,
+           const struct hypervisor_info *info)
+{
+    struct incoming *in = incoming_add(e, &entry->migration, &entry->source,
+                                       &entry->generation, &entry->vm);
+
+    for (size_t i = 0; i < entry->vm.n_nics; i++) {
+        in->guest->nics[i].mobile = entry->mobile[i];
+        store_watch_network(e->c.store,
+                            &entry->vm.nics[i].interface.network);
+    }
+    in->guest->bound = true;
+    in->guest->told = VM_LISTENING;
+    if (info && info->granted) {
+        in->guest->told = VM_RUNNING;
+        in->state = INCOMING_RESUMED;
+        in->resumed_us = e->now.wall_us;
+        hold_open(in->hold, e->now_ms);
+    } else {
+        incoming_abort(e, in, false);
+    }
+}
+
+void
+incoming_resume(struct engine *e)
+{
+    struct ovs_list entries = OVS_LIST_INITIALIZER(&entries);
+    struct journal_entry *entry;
+    struct hypervisor_info *infos;
+    size_t n = hypervisor_list(e->c.hypervisor, &infos);
+
+    journal_load(e->c.journal_dir, &entries);
+    LIST_FOR_EACH_POP (entry, node, &entries) {
+        const struct hypervisor_info *info = NULL;
+
+        for (size_t i = 0; i < n; i++) {
+            if (uuid_equals(&infos[i].vm, &entry->vm.uuid)) {
+                info = &infos[i];
+            }
+        }
+        if (uuid_equals(&entry->destination, &e->c.host)) {
+            resume_one(e, entry, info);
+        }
+        free(entry);
+    }
+    free(infos);
+}
+
+/* It runs; what it had must be presented again. */
+static void
+present_again(struct engine *e, struct incoming *in)
+{
+    if (store_is_ready(e->c.store)
+        && !guest_present(e, in->guest, DATAPATH_DIRECT, NULL)) {
+        in->bound = guest_bind(e, in->guest, true);
+        in->bound = guest_tell(e, in->guest, VM_RUNNING, "");
+        in->state = INCOMING_SETTLING;
+    }
+}
+
 static void
 incoming_run_one(struct engine *e, struct incoming *in)
 {
@@ -536,6 +637,10 @@ incoming_run_one(struct engine *e, struct incoming *in)
         break;
     case INCOMING_LOADING:
         load(e, in);
+        break;
+    case INCOMING_RESUMED:
+        tell_running(e, in);
+        present_again(e, in);
         break;
     case INCOMING_SETTLING:
         inject_all(e, in);
@@ -587,6 +692,7 @@ incoming_format(const struct engine *e, struct ds *s)
         [INCOMING_PREPARING] = "preparing",
         [INCOMING_LISTENING] = "listening",
         [INCOMING_LOADING] = "loading",
+        [INCOMING_RESUMED] = "resumed",
         [INCOMING_SETTLING] = "settling",
         [INCOMING_MOVED] = "moved",
         [INCOMING_ABORTING] = "aborting",

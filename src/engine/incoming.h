@@ -49,6 +49,11 @@ void incoming_relayed(struct engine *, const struct relayed *);
 bool incoming_held(struct engine *, const struct uuid *interface,
                    const struct uuid *from, struct dp_packet *packet);
 
+/* Once, when the hypervisor has been asked: takes up what the journal says
+ * about an earlier process.  A guest that was granted runs, and is put in
+ * order; any other is removed, so that a late grant is refused. */
+void incoming_resume(struct engine *);
+
 void incoming_run(struct engine *);
 void incoming_wait(struct engine *);
 void incoming_format(const struct engine *, struct ds *);

@@ -47,6 +47,13 @@ entry_to_string(const struct journal_entry *entry)
     message_put_uuid(o, "destination", &entry->destination);
     message_put_generation(o, &entry->generation);
     json_object_put(o, "vm", message_from_vm(&entry->vm));
+    struct json *mobile = message_put_list(o, "mobile");
+    for (size_t i = 0; i < entry->vm.n_nics; i++) {
+        struct json *nic = json_object_create();
+
+        message_put_addrs(nic, "mobile", &entry->mobile[i]);
+        json_array_add(mobile, nic);
+    }
     json_object_put(o, "mode", json_integer_create(entry->mark.mode));
     json_object_put(o, "at", json_integer_create(entry->mark.at));
     json_object_put_string(o, "cause", entry->cause);
@@ -122,6 +129,35 @@ get_number(const struct json *o, const char *key, long long max,
 }
 
 static bool
+get_mobile(const struct json *o, struct journal_entry *entry)
+{
+    const struct json *list = shash_find_data(o->object, "mobile");
+
+    if (!list || list->type != JSON_ARRAY
+        || list->array.n != entry->vm.n_nics) {
+        return false;
+    }
+    for (size_t i = 0; i < list->array.n; i++) {
+        const struct json *nic = list->array.elems[i];
+        const struct json *addrs
+            = (nic->type == JSON_OBJECT
+               ? shash_find_data(nic->object, "mobile") : NULL);
+
+        if (!addrs || addrs->type != JSON_ARRAY) {
+            return false;
+        }
+        for (size_t k = 0; k < addrs->array.n; k++) {
+            if (addrs->array.elems[k]->type != JSON_STRING
+                || addr_pair_add(&entry->mobile[i],
+                                 json_string(addrs->array.elems[k]), NULL)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static bool
 entry_from_json(const struct json *o, struct journal_entry *entry)
 {
     const struct json *vm, *cause;
@@ -141,6 +177,9 @@ entry_from_json(const struct json *o, struct journal_entry *entry)
     vm = shash_find_data(o->object, "vm");
     if (!vm || vm->type != JSON_OBJECT
         || message_to_vm(vm, &entry->vm, NULL)) {
+        return false;
+    }
+    if (!get_mobile(o, entry)) {
         return false;
     }
     entry->generation.epoch = epoch;

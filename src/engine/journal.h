@@ -17,7 +17,8 @@ struct journal_entry {
     struct uuid migration, source, destination;
     struct generation generation;
     struct vm vm;
-    struct step_mark mark;
+    struct addr_pair mobile[VM_MAX_NICS];       /* At the destination. */
+    struct step_mark mark;      /* Of the source. */
     char cause[400];            /* Why it goes back; "". */
 };
 

@@ -18,7 +18,6 @@
 #include "openflow/switch.h"
 #include "peer/channel.h"
 #include "store/bindings.h"
-#include "store/vms.h"
 
 /* Correspondents are those heard within so many seconds. */
 #define CORRESPONDENT_S 60
@@ -491,11 +490,6 @@ flip_back(struct outgoing *o)
         .host = e->c.host,
     };
 
-    for (size_t i = 0; i < o->vm.n_nics; i++) {
-        bindings_delete(e->c.store, &o->vm.nics[i].interface.uuid,
-                        &o->guest->generation);
-    }
-    instances_delete(e->c.store, &o->vm.uuid, &o->guest->generation);
     o->guest->generation = back;
     guest_bind(e, o->guest, true);
     guest_tell(e, o->guest, VM_RUNNING, "");

@@ -94,4 +94,10 @@ struct outgoing *outgoing_find(const struct engine *,
 bool outgoing_say(struct outgoing *, enum message_type, unsigned int *said,
                   struct message *(*make)(struct outgoing *));
 
+/* Tells the store; only what changed, unless 'final'. */
+void outgoing_report(struct outgoing *, enum migration_state, bool final);
+
+/* Ends the time of the step that ran until now, if another runs. */
+void outgoing_count_phase(struct outgoing *);
+
 #endif /* engine/outgoing-private.h */

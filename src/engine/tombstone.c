@@ -16,6 +16,7 @@ struct tombstone {
     struct ovs_list node;
     struct uuid interface, host;
     struct addr_pair mobile;
+    bool returned;              /* The interface is here again. */
     long long until;            /* Monotonic ms. */
 };
 
@@ -33,41 +34,73 @@ find(const struct engine *e, const struct uuid *interface)
 }
 
 void
+tombstone_fill(const struct engine *e, const struct uuid *interface,
+               struct datapath_here *here)
+{
+    const struct tombstone *t;
+
+    here->n_late = 0;
+    LIST_FOR_EACH (t, node, &e->tombstones) {
+        if (uuid_equals(&t->interface, interface)
+            && !addr_pair_equals(&t->mobile, &here->mobile)
+            && here->n_late < DATAPATH_MAX_LATE) {
+            here->late[here->n_late++] = t->mobile;
+        }
+    }
+}
+
+static void
+add(struct engine *e, const struct uuid *interface,
+    const struct addr_pair *mobile, const struct uuid *host)
+{
+    struct datapath_here here = {
+        .port = OFPP_NONE,
+        .mobile = *mobile,
+        .delivery = DATAPATH_HOLD,
+    };
+    struct tombstone *t;
+
+    /* Older ones of this interface follow it to its new place. */
+    LIST_FOR_EACH (t, node, &e->tombstones) {
+        if (uuid_equals(&t->interface, interface)) {
+            t->host = *host;
+            t->returned = false;
+        }
+    }
+    tombstone_fill(e, interface, &here);
+    datapath_set_here(e->c.datapath, interface, &here);
+
+    t = xzalloc(sizeof *t);
+    t->interface = *interface;
+    t->host = *host;
+    t->mobile = *mobile;
+    t->until = e->now_ms + TOMBSTONE_MS;
+    ovs_list_push_front(&e->tombstones, &t->node);
+}
+
+void
 tombstone_add(struct engine *e, const struct guest *guest,
               const struct uuid *host)
 {
     for (size_t i = 0; i < guest->vm.n_nics; i++) {
         const struct uuid *uuid = &guest->vm.nics[i].interface.uuid;
-        struct datapath_here here = {
-            .port = OFPP_NONE,
-            .mobile = guest->nics[i].mobile,
-            .delivery = DATAPATH_HOLD,
-        };
 
-        tombstone_remove(e, uuid);
-        if (!datapath_find_interface(e->c.datapath, uuid)) {
-            continue;           /* It never got so far. */
+        if (datapath_find_interface(e->c.datapath, uuid)) {
+            add(e, uuid, &guest->nics[i].mobile, host);
         }
-
-        struct tombstone *t = xzalloc(sizeof *t);
-        t->interface = *uuid;
-        t->host = *host;
-        t->mobile = here.mobile;
-        t->until = e->now_ms + TOMBSTONE_MS;
-        ovs_list_push_back(&e->tombstones, &t->node);
-        datapath_set_here(e->c.datapath, uuid, &here);
     }
     engine_sync(e);
 }
 
 void
-tombstone_remove(struct engine *e, const struct uuid *interface)
+tombstone_return(struct engine *e, const struct uuid *interface)
 {
-    struct tombstone *t = find(e, interface);
+    struct tombstone *t;
 
-    if (t) {
-        ovs_list_remove(&t->node);
-        free(t);
+    LIST_FOR_EACH (t, node, &e->tombstones) {
+        if (uuid_equals(&t->interface, interface)) {
+            t->returned = true;
+        }
     }
 }
 
@@ -77,11 +110,12 @@ tombstone_held(struct engine *e, const struct uuid *interface,
 {
     const struct tombstone *t = find(e, interface);
 
-    if (t) {
-        channel_send_frame(e->c.channel, &t->host, RELAY_LATE, interface, 0,
-                           dp_packet_data(packet), dp_packet_size(packet));
+    if (!t || t->returned) {
+        return false;
     }
-    return t != NULL;
+    channel_send_frame(e->c.channel, &t->host, RELAY_LATE, interface, 0,
+                       dp_packet_data(packet), dp_packet_size(packet));
+    return true;
 }
 
 void
@@ -99,6 +133,26 @@ tombstone_late(struct engine *e, const struct relayed *r)
     }
 }
 
+/* The address of 't' leaves its quarantine. */
+static void
+expire(struct engine *e, struct tombstone *t)
+{
+    const struct datapath_here *old = datapath_get_here(e->c.datapath,
+                                                        &t->interface);
+
+    ovs_list_remove(&t->node);
+    if (old && !t->returned && !find(e, &t->interface)) {
+        datapath_set_here(e->c.datapath, &t->interface, NULL);
+    } else if (old) {
+        struct datapath_here here = *old;
+
+        tombstone_fill(e, &t->interface, &here);
+        datapath_set_here(e->c.datapath, &t->interface, &here);
+    }
+    engine_sync(e);
+    free(t);
+}
+
 void
 tombstone_run(struct engine *e)
 {
@@ -106,10 +160,7 @@ tombstone_run(struct engine *e)
 
     LIST_FOR_EACH_SAFE (t, node, &e->tombstones) {
         if (e->now_ms >= t->until) {
-            datapath_set_here(e->c.datapath, &t->interface, NULL);
-            engine_sync(e);
-            ovs_list_remove(&t->node);
-            free(t);
+            expire(e, t);
         }
     }
 }

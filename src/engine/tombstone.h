@@ -3,7 +3,8 @@
 
 /* What is left of a guest where it was: its old addresses still lead here,
  * the switch holds what comes to them, and the agent passes it on to the host
- * where the guest went, until the addresses leave their quarantine. */
+ * where the guest went, until the addresses leave their quarantine.  Should
+ * the guest come back before that, they lead to it again. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,8 +24,13 @@ struct relayed;
 void tombstone_add(struct engine *, const struct guest *guest,
                    const struct uuid *host);
 
-/* The interface has come back: what is held for it is its own again. */
-void tombstone_remove(struct engine *, const struct uuid *interface);
+/* The interface comes back: nothing is passed on any more. */
+void tombstone_return(struct engine *, const struct uuid *interface);
+
+/* Adds to 'here', of 'interface', the addresses that it had here before. */
+struct datapath_here;
+void tombstone_fill(const struct engine *, const struct uuid *interface,
+                    struct datapath_here *here);
 
 /* A frame that our switch held; false if it is for no tombstone. */
 bool tombstone_held(struct engine *, const struct uuid *interface,

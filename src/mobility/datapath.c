@@ -68,6 +68,7 @@ static void claim_pair(struct datapath *, struct entry *, enum claim_kind,
 static void unclaim_pair(struct datapath *, struct entry *, enum claim_kind,
                          const struct addr_pair *);
 static void claim_port(struct datapath *, struct entry *, ofp_port_t);
+static void unclaim_here(struct datapath *, struct entry *);
 static void unclaim_port(struct datapath *, struct entry *, ofp_port_t);
 
 struct datapath *
@@ -391,6 +392,28 @@ datapath_find_mobile(const struct datapath *dp, uint32_t network_id,
     return entry ? &entry->interface : NULL;
 }
 
+static void
+claim_here(struct datapath *dp, struct entry *entry)
+{
+    claim_port(dp, entry, entry->here.port);
+    claim_pair(dp, entry, CLAIM_MOBILE, &entry->here.mobile);
+    for (size_t i = 0; i < entry->here.n_late; i++) {
+        claim_pair(dp, entry, CLAIM_MOBILE, &entry->here.late[i]);
+    }
+}
+
+static void
+unclaim_here(struct datapath *dp, struct entry *entry)
+{
+    if (entry->is_here) {
+        unclaim_port(dp, entry, entry->here.port);
+        unclaim_pair(dp, entry, CLAIM_MOBILE, &entry->here.mobile);
+        for (size_t i = 0; i < entry->here.n_late; i++) {
+            unclaim_pair(dp, entry, CLAIM_MOBILE, &entry->here.late[i]);
+        }
+    }
+}
+
 void
 datapath_set_here(struct datapath *dp, const struct uuid *interface,
                   const struct datapath_here *here)
@@ -400,15 +423,11 @@ datapath_set_here(struct datapath *dp, const struct uuid *interface,
     if (!entry) {
         return;
     }
-    if (entry->is_here) {
-        unclaim_port(dp, entry, entry->here.port);
-        unclaim_pair(dp, entry, CLAIM_MOBILE, &entry->here.mobile);
-    }
+    unclaim_here(dp, entry);
     entry->is_here = here != NULL;
     if (here) {
         entry->here = *here;
-        claim_port(dp, entry, here->port);
-        claim_pair(dp, entry, CLAIM_MOBILE, &here->mobile);
+        claim_here(dp, entry);
     }
     entry_compile_here(dp, entry);
 }
@@ -594,6 +613,9 @@ to_mode_entry(const struct datapath *dp, const struct entry *entry,
     memcpy(e->from, entry->from, sizeof e->from);
     keep_owned(dp, entry, CLAIM_HOME, id, &e->interface.home);
     keep_owned(dp, entry, CLAIM_MOBILE, 0, &e->here.mobile);
+    for (size_t i = 0; i < e->here.n_late; i++) {
+        keep_owned(dp, entry, CLAIM_MOBILE, 0, &e->here.late[i]);
+    }
     for (size_t i = 0; i < e->n_from; i++) {
         keep_owned(dp, entry, CLAIM_FROM, id, &e->from[i].mobile);
     }
@@ -703,10 +725,7 @@ remove_entry(struct datapath *dp, struct entry *entry)
                                                      entry->number));
     }
     unclaim_pair(dp, entry, CLAIM_HOME, &entry->interface.home);
-    if (entry->is_here) {
-        unclaim_port(dp, entry, entry->here.port);
-        unclaim_pair(dp, entry, CLAIM_MOBILE, &entry->here.mobile);
-    }
+    unclaim_here(dp, entry);
     for (size_t i = 0; i < entry->n_from; i++) {
         unclaim_pair(dp, entry, CLAIM_FROM, &entry->from[i].mobile);
     }

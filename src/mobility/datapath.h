@@ -91,10 +91,16 @@ enum datapath_delivery {
     DATAPATH_HOLD,              /* To the agent, in order. */
 };
 
+#define DATAPATH_MAX_LATE 4
+
 struct datapath_here {
     ofp_port_t port;            /* OFPP_NONE: only what arrives is handled. */
     struct addr_pair mobile;    /* Source of what it sends. */
     enum datapath_delivery delivery;
+
+    /* Addresses that it had here before and that still lead to it. */
+    struct addr_pair late[DATAPATH_MAX_LATE];
+    size_t n_late;
 };
 
 /* 'here' null: it does not live here (any more). */

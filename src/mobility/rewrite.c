@@ -32,14 +32,15 @@ compile_source(const struct mode_entry *e, struct flow_builder *b,
 /* mobile -> home, for what the site's network brings. */
 static void
 compile_wan_in(const struct mode_entry *e, struct flow_builder *b,
-               enum addr_family family)
+               enum addr_family family, const struct in6_addr *mobile)
 {
     match_family(b, family);
-    match_addr(b, FIELD_DST, &e->here.mobile.of[family]);
+    match_addr(b, FIELD_DST, mobile);
     act_set_addr(b, FIELD_DST, &e->interface.home.of[family]);
     act_set_metadata(b, e->network->id);
     act_goto(b, TABLE_FROM);
     flow_builder_add(b, TABLE_WAN_IN, PRIORITY_FLOW);
+    edge_answer_wan(b, e->uplink, mobile);
 }
 
 static void
@@ -51,8 +52,14 @@ rewrite_compile_here(const struct mode_entry *e, struct flow_builder *b)
             continue;
         }
         compile_source(e, b, family);
-        compile_wan_in(e, b, family);
-        edge_answer_wan(b, e->uplink, &e->here.mobile.of[family]);
+        compile_wan_in(e, b, family, &e->here.mobile.of[family]);
+        for (size_t i = 0; i < e->here.n_late; i++) {
+            const struct in6_addr *late = &e->here.late[i].of[family];
+
+            if (!addr_is_none(late)) {
+                compile_wan_in(e, b, family, late);
+            }
+        }
     }
 }
 
