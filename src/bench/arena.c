@@ -36,6 +36,7 @@ struct arena {
     struct client *client;
     struct progress *progress;
     char netns[ARENA_N_CORRESPONDENTS + ARENA_N_HOSTS][PLAN_NETNS_LEN];
+    char streams[ARENA_N_HOSTS][ADDR_STRLEN];
 };
 
 static int
@@ -118,6 +119,7 @@ arena_create(const struct arena_config *config, struct arena **arenap,
     for (int i = 0; i < ARENA_N_HOSTS; i++) {
         plan_netns(arena->lab, arena_hosts[i],
                    arena->netns[ARENA_N_CORRESPONDENTS + i]);
+        plan_mgmt(i + 1, 2, arena->streams[i]);         /* Its first host. */
     }
 
     int error = bring_up(config, arena, err);
@@ -157,6 +159,12 @@ arena_netns(const struct arena *arena, const char *node)
         }
     }
     OVS_NOT_REACHED();
+}
+
+const char *
+arena_stream_address(const struct arena *arena, size_t host)
+{
+    return arena->streams[host];
 }
 
 int
@@ -295,64 +303,63 @@ arena_cancel_move(struct arena *arena, const char *id, struct err *err)
     return error;
 }
 
-static bool
-is_qemu(pid_t pid)
+/* The command line of 'pid', with a NUL behind each word. */
+static size_t
+read_command_line(pid_t pid, char *text, size_t size)
 {
-    char path[64], name[64] = "";
+    char path[64];
+    size_t length = 0;
 
-    snprintf(path, sizeof path, "/proc/%ld/comm", (long) pid);
+    snprintf(path, sizeof path, "/proc/%ld/cmdline", (long) pid);
     FILE *file = fopen(path, "r");
     if (file) {
-        if (!fgets(name, sizeof name, file)) {
-            name[0] = '\0';
-        }
+        length = fread(text, 1, size, file);
         fclose(file);
     }
-    return !strncmp(name, "qemu-system", 11);
+    return length;
+}
+
+/* The VM's QEMU on 'host', with its command line; 0 if there is none. */
+static pid_t
+find_qemu(struct arena *arena, const char *host, char *text, size_t size,
+          size_t *length)
+{
+    static const char name[] = "guest=" ARENA_VM;
+    pid_t *pids = NULL, found = 0;
+    size_t n = netns_processes(arena_netns(arena, host), &pids);
+
+    for (size_t i = 0; i < n && !found; i++) {
+        *length = read_command_line(pids[i], text, size);
+        found = memmem(text, *length, name, sizeof name) ? pids[i] : 0;
+    }
+    free(pids);
+    return found;
 }
 
 int
 arena_kill_qemu(struct arena *arena, const char *host, struct err *err)
 {
-    pid_t *pids = NULL;
-    size_t n = netns_processes(arena_netns(arena, host), &pids);
-    bool killed = false;
+    char text[8192];
+    size_t length;
+    pid_t pid = find_qemu(arena, host, text, sizeof text, &length);
 
-    for (size_t i = 0; i < n; i++) {
-        if (is_qemu(pids[i])) {
-            killed |= !kill(pids[i], SIGKILL);
-        }
-    }
-    free(pids);
-    return killed ? 0 : err_set(err, ESRCH, "there is no QEMU on %s", host);
+    return pid && !kill(pid, SIGKILL) ? 0
+           : err_set(err, ESRCH, "there is no QEMU on %s", host);
 }
 
 bool
 arena_has_kvm(struct arena *arena)
 {
-    bool kvm = false;
+    static const char kvm[] = "-accel\0kvm";
+    char text[8192];
+    size_t length;
 
     for (int i = 0; i < ARENA_N_HOSTS; i++) {
-        pid_t *pids = NULL;
-        size_t n = netns_processes(arena_netns(arena, arena_hosts[i]),
-                                   &pids);
-
-        for (size_t j = 0; j < n; j++) {
-            char path[64], text[4096];
-            size_t length = 0;
-
-            snprintf(path, sizeof path, "/proc/%ld/cmdline",
-                     (long) pids[j]);
-            FILE *file = is_qemu(pids[j]) ? fopen(path, "r") : NULL;
-            if (file) {
-                length = fread(text, 1, sizeof text, file);
-                fclose(file);
-            }
-            kvm |= memmem(text, length, "-accel\0kvm", 11) != NULL;
+        if (find_qemu(arena, arena_hosts[i], text, sizeof text, &length)) {
+            return memmem(text, length, kvm, sizeof kvm);
         }
-        free(pids);
     }
-    return kvm;
+    return false;
 }
 
 int

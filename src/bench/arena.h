@@ -48,6 +48,9 @@ void arena_destroy(struct arena *, bool keep);
 /* The namespace of a correspondent or host; valid as long as the arena. */
 const char *arena_netns(const struct arena *, const char *node);
 
+/* The address of the i-th host for migration streams. */
+const char *arena_stream_address(const struct arena *, size_t host);
+
 /* Where the VM is, as the manager says: an index into arena_hosts. */
 int arena_where(struct arena *, size_t *host, struct err *);
 
@@ -72,7 +75,7 @@ int arena_wait_move(struct arena *, const char *id, struct json **migration,
 int arena_wait_copy(struct arena *, const char *id, struct err *);
 int arena_cancel_move(struct arena *, const char *id, struct err *);
 
-/* Kills the QEMU on 'host'. */
+/* Kills the VM's QEMU on 'host'. */
 int arena_kill_qemu(struct arena *, const char *host, struct err *);
 
 /* Restarts a part of the lab and waits until the manager knows the VM. */

@@ -155,7 +155,7 @@ handover_run_moves(struct handover *h, const struct handover_row *row,
     struct move_limits limits = { 0 };
     unsigned int failures = 0;
 
-    int error = handover_need_l2(h, row->delay_ms * 2000, err);
+    int error = handover_need_l2(h, err);
     for (unsigned int i = 1; i <= runs && !error; i++) {
         bool completed;
 
@@ -178,7 +178,7 @@ handover_run_l2(struct handover *h, const struct handover_row *row,
 {
     struct move_limits limits = { 0 };
 
-    int error = handover_need_l2(h, row->delay_ms * 2000, err);
+    int error = handover_need_l2(h, err);
     for (unsigned int i = 1; i <= runs && !error; i++) {
         progress_step(h->progress, "%s: %s", row->name, row->text);
         progress_bar(h->progress, (double) (i - 1) / runs);

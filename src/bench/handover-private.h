@@ -23,7 +23,6 @@ struct handover {
     struct child arena_echo;    /* Whom its guest asks. */
 
     struct l2 *l2;              /* Null: none is up. */
-    unsigned int l2_delay_us;
     struct child l2_echo;
 };
 
@@ -48,8 +47,9 @@ struct handover_row {
 struct json *handover_add_row(struct handover *, const char *row,
                               const char *scheme, unsigned int run);
 
-/* The plain L2 pair with this delay of its stream, up and answering. */
-int handover_need_l2(struct handover *, unsigned int delay_us, struct err *);
+/* The plain L2 pair, on the lab's hosts if there is a lab, up and
+ * answering. */
+int handover_need_l2(struct handover *, struct err *);
 
 void handover_arena_place(struct handover *, struct watch_place *);
 void handover_l2_place(struct handover *, struct watch_place *);

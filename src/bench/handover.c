@@ -85,21 +85,24 @@ describe_guest(struct handover *h, struct l2_config *config,
     config->cpu = json_get_string(*vm, "cpu");
     config->memory_kib = json_get_number(*vm, "memory_kib", 0);
     config->kvm = arena_has_kvm(h->arena);
+    for (int side = 0; side < 2; side++) {
+        config->netns[side] = arena_netns(h->arena, arena_hosts[side]);
+        config->address[side] = arena_stream_address(h->arena, side);
+    }
     return config->machine && config->cpu && config->memory_kib ? 0
            : err_set(err, EPROTO, "the manager does not say what "ARENA_VM
                      " is made of");
 }
 
 int
-handover_need_l2(struct handover *h, unsigned int delay_us, struct err *err)
+handover_need_l2(struct handover *h, struct err *err)
 {
-    struct l2_config config = { .folder = h->folder, .delay_us = delay_us };
+    struct l2_config config = { .folder = h->folder };
     struct json *vm;
 
-    if (h->l2 && h->l2_delay_us == delay_us) {
+    if (h->l2) {
         return 0;
     }
-    end_l2(h);
     progress_step(h->progress, "bringing up the plain L2 pair");
 
     int error = describe_guest(h, &config, &vm, err);
@@ -108,7 +111,6 @@ handover_need_l2(struct handover *h, unsigned int delay_us, struct err *err)
     if (error) {
         return error;
     }
-    h->l2_delay_us = delay_us;
     return prober_start_echo(L2_NEAR_NETNS, h->folder, &h->l2_echo, err);
 }
 
@@ -130,11 +132,14 @@ need_arena(struct handover *h, const struct handover_row *row,
         .memory_mib = MEMORY_MIB, .progress = h->progress,
     };
 
-    if (h->arena && !strcmp(h->arena_lab, row->lab)) {
+    if (h->arena && row->lab && !strcmp(h->arena_lab, row->lab)) {
         return 0;
     }
     end_l2(h);
     end_arena(h, false);
+    if (!row->lab) {
+        return 0;
+    }
     int error = arena_create(&config, &h->arena, err);
     if (error) {
         return error;
@@ -206,7 +211,7 @@ run_row(struct handover *h, const struct handover_row *row, struct err *err)
     unsigned int runs = h->options->runs ? h->options->runs
                         : h->options->quick ? row->quick_runs : row->runs;
 
-    int error = row->lab ? need_arena(h, row, err) : 0;
+    int error = need_arena(h, row, err);
     error = error ? error : row->run(h, row, runs, err);
     if (!interrupt_pending()) {
         handover_check(h->document, row);

@@ -20,17 +20,9 @@
 
 #define IP_TIMEOUT_MS 10000
 
-static const char *const netnses[] = {
-    L2_NETWORK_NETNS, L2_NEAR_NETNS, L2_NETWORK_WIRE_NETNS,
-    "watari-bench-a", "watari-bench-b",
-};
+const char *const l2_network_sides[] = { "watari-bench-a", "watari-bench-b" };
+const char *const l2_network_addresses[] = { "192.0.2.1", "192.0.2.2" };
 static const char *const taps[] = { "tap-a", "tap-b" };
-
-const char *
-l2_network_netns(int side)
-{
-    return netnses[ARRAY_SIZE(netnses) - 2 + side];
-}
 
 /* Runs "ip -batch" in 'netns'. */
 static int
@@ -104,46 +96,44 @@ make_bridge(struct err *err)
 
 /* The way of the migration stream. */
 static int
-make_stream(bool wired, struct err *err)
+make_sides(struct err *err)
 {
-    static const char direct[] =
-        "link add name stream type veth peer name stream netns watari-bench-b\n";
-    static const char by_wire[] =
-        "link add name a type veth peer name stream netns watari-bench-a\n"
-        "link add name b type veth peer name stream netns watari-bench-b\n"
-        "link set dev a up\n"
-        "link set dev b up\n";
-    int error = wired ? ip(L2_NETWORK_WIRE_NETNS, by_wire, err)
-                : ip(l2_network_netns(0), direct, err);
+    int error = 0;
 
+    for (int side = 0; side < 2 && !error; side++) {
+        error = netns_create(l2_network_sides[side], err);
+    }
+    error = error ? error : ip(l2_network_sides[0], "link add name stream "
+                               "type veth peer name stream netns "
+                               "watari-bench-b\n", err);
     for (int side = 0; side < 2 && !error; side++) {
         char batch[200];
 
         snprintf(batch, sizeof batch, "link set dev lo up\n"
-                 "addr add " L2_NETWORK_STREAM "/30 dev stream\n"
-                 "link set dev stream up\n", side + 1);
-        error = ip(l2_network_netns(side), batch, err);
+                 "addr add %s/30 dev stream\n"
+                 "link set dev stream up\n", l2_network_addresses[side]);
+        error = ip(l2_network_sides[side], batch, err);
     }
     return error;
 }
 
 int
-l2_network_create(bool wired, struct err *err)
+l2_network_create(bool sides, struct err *err)
 {
-    int error = 0;
+    int error = netns_create(L2_NETWORK_NETNS, err);
 
-    for (int i = 0; i < ARRAY_SIZE(netnses) && !error; i++) {
-        error = netns_create(netnses[i], err);
-    }
-    error = error ? error : make_stream(wired, err);
+    error = error ? error : netns_create(L2_NEAR_NETNS, err);
+    error = error || !sides ? error : make_sides(err);
     return error ? error : make_bridge(err);
 }
 
 void
 l2_network_destroy(void)
 {
-    for (int i = 0; i < ARRAY_SIZE(netnses); i++) {
-        netns_delete(netnses[i], NULL);
+    netns_delete(L2_NETWORK_NETNS, NULL);
+    netns_delete(L2_NEAR_NETNS, NULL);
+    for (int side = 0; side < 2; side++) {
+        netns_delete(l2_network_sides[side], NULL);
     }
 }
 

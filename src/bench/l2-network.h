@@ -8,15 +8,13 @@
 #include "base/err.h"
 
 #define L2_NETWORK_NETNS "watari-bench-net"
-#define L2_NETWORK_WIRE_NETNS "watari-bench-wire"
-#define L2_NETWORK_STREAM "192.0.2.%d"  /* 1: side 0, 2: side 1 */
 
-/* Where the QEMU of 'side', 0 or 1, runs. */
-const char *l2_network_netns(int side);
+/* For QEMUs that have no other place: namespaces and addresses. */
+extern const char *const l2_network_sides[2];
+extern const char *const l2_network_addresses[2];
 
-/* With 'wired', the migration stream has a gap between the interfaces "a" and
- * "b" of the wire's namespace. */
-int l2_network_create(bool wired, struct err *);
+/* With 'sides', also the namespaces of the sides and their cable. */
+int l2_network_create(bool sides, struct err *);
 void l2_network_destroy(void);
 
 /* A descriptor for a QEMU: the guest's end of the tap of 'side'. */

@@ -38,10 +38,11 @@
 #define BANDWIDTH_MAX (UINT64_C(1) << 50)
 
 struct l2 {
-    struct l2_config config;
+    char *folder;
+    bool kvm;
     char *image_dir;
     struct vm vm;
-    struct child wire;
+    char *netns[2], *address[2];        /* See struct l2_config. */
     int side;                   /* Where the guest is. */
 
     /* Of each side: nothing where the guest is not. */
@@ -73,7 +74,7 @@ make_vm(const struct l2_config *config, struct vm *vm, struct err *err)
 static char *
 side_path(const struct l2 *l2, int side, const char *file)
 {
-    return xasprintf("%s/%c%s%s", l2->config.folder, "ab"[side],
+    return xasprintf("%s/%c%s%s", l2->folder, "ab"[side],
                      file ? "/" : "", file ? file : "");
 }
 
@@ -139,7 +140,7 @@ run_qemu(struct l2 *l2, int side, bool incoming, const int fds[N_FDS],
     char *console = side_path(l2, side, "console.log");
     struct svec argv = SVEC_EMPTY_INITIALIZER;
     struct qemu_args args = {
-        .kvm = l2->config.kvm, .incoming = incoming,
+        .kvm = l2->kvm, .incoming = incoming,
         .tap_fds = &fds[FD_TAP], .kernel_fd = fds[FD_KERNEL],
         .initrd_fd = fds[FD_INITRD],
     };
@@ -151,7 +152,7 @@ run_qemu(struct l2 *l2, int side, bool incoming, const int fds[N_FDS],
     svec_terminate(&argv);
 
     struct child_spec spec = {
-        .argv = argv.names, .netns = l2_network_netns(side),
+        .argv = argv.names, .netns = l2->netns[side],
         .folder = folder, .output = output, .fds = fds, .n_fds = N_FDS,
     };
     int error = child_start(&spec, &l2->qemu[side], err);
@@ -212,7 +213,7 @@ wait_for_guest(struct l2 *l2, struct err *err)
     for (int ms = 0; !error && !is_ready(path); ms += POLL_MS) {
         if (!child_is_alive(&l2->qemu[l2->side])) {
             error = err_set(err, ECHILD, "QEMU has ended; see %s/%c/qemu.log",
-                            l2->config.folder, "ab"[l2->side]);
+                            l2->folder, "ab"[l2->side]);
         } else if (ms > BOOT_TIMEOUT_MS) {
             error = err_set(err, ETIMEDOUT, "the guest did not boot; see %s",
                             path);
@@ -224,44 +225,27 @@ wait_for_guest(struct l2 *l2, struct err *err)
     return error;
 }
 
-static int
-start_wire(struct l2 *l2, struct err *err)
-{
-    char spec_text[32], *program;
-    int error = machine_find("watari-wire", &program, err);
-
-    if (!error) {
-        snprintf(spec_text, sizeof spec_text, "delay=%uus",
-                 l2->config.delay_us);
-        char *argv[] = { program, "--there", spec_text, "--back", spec_text,
-                         "a", "b", NULL };
-        char *output = xasprintf("%s/wire.log", l2->config.folder);
-        struct child_spec spec = {
-            .argv = argv, .netns = L2_NETWORK_WIRE_NETNS, .output = output,
-            .nice = -10,
-        };
-        error = child_start(&spec, &l2->wire, err);
-        free(output);
-        free(program);
-    }
-    return error;
-}
-
 int
 l2_create(const struct l2_config *config, struct l2 **l2p, struct err *err)
 {
     struct l2 *l2 = xzalloc(sizeof *l2);
 
     *l2p = l2;
-    l2->config = *config;
-    l2->config.folder = xstrdup(config->folder);
-    l2->config.machine = l2->config.cpu = NULL;         /* In '->vm'. */
+    l2->folder = xstrdup(config->folder);
+    l2->kvm = config->kvm;
     l2_sweep();
+
+    for (int side = 0; side < 2; side++) {
+        const char *netns = config->netns[side];
+
+        l2->netns[side] = xstrdup(netns ? netns : l2_network_sides[side]);
+        l2->address[side] = xstrdup(netns ? config->address[side]
+                                    : l2_network_addresses[side]);
+    }
 
     int error = make_vm(config, &l2->vm, err);
     error = error ? error : machine_find("mini", &l2->image_dir, err);
-    error = error ? error : l2_network_create(config->delay_us > 0, err);
-    error = error || !config->delay_us ? error : start_wire(l2, err);
+    error = error ? error : l2_network_create(!config->netns[0], err);
     error = error ? error : start_qemu(l2, 0, false, err);
     error = error ? error : wait_for_guest(l2, err);
     return error ? err_add(err, error, "plain L2") : 0;
@@ -273,10 +257,13 @@ l2_destroy(struct l2 *l2)
     if (l2) {
         end_qemu(l2, 0);
         end_qemu(l2, 1);
-        child_end(&l2->wire, SIGTERM, END_PATIENCE_MS, NULL);
         l2_network_destroy();
+        for (int side = 0; side < 2; side++) {
+            free(l2->netns[side]);
+            free(l2->address[side]);
+        }
         free(l2->image_dir);
-        free(CONST_CAST(char *, l2->config.folder));
+        free(l2->folder);
         free(l2);
     }
 }
@@ -313,12 +300,12 @@ parameters(const struct move_limits *limits)
 }
 
 static struct json *
-stream_uri(int side)
+stream_uri(const struct l2 *l2, int side)
 {
     struct json *arguments = json_object_create();
 
-    json_object_put_format(arguments, "uri", "tcp:" L2_NETWORK_STREAM ":%d",
-                           side + 1, STREAM_PORT);
+    json_object_put_format(arguments, "uri", "tcp:%s:%d", l2->address[side],
+                           STREAM_PORT);
     return arguments;
 }
 
@@ -364,12 +351,12 @@ l2_move(struct l2 *l2, const struct move_limits *limits,
     error = error ? error : monitor_call(there, "migrate-set-capabilities",
                                          capabilities(), NULL, err);
     error = error ? error : monitor_call(there, "migrate-incoming",
-                                         stream_uri(to), NULL, err);
+                                         stream_uri(l2, to), NULL, err);
     error = error ? error : monitor_call(source, "migrate-set-capabilities",
                                          capabilities(), NULL, err);
     error = error ? error : monitor_call(source, "migrate-set-parameters",
                                          parameters(limits), NULL, err);
-    error = error ? error : monitor_call(source, "migrate", stream_uri(to),
+    error = error ? error : monitor_call(source, "migrate", stream_uri(l2, to),
                                          NULL, err);
     error = error ? error : monitor_wait_event(source, "STOP", &stopped_us,
                                                err);

@@ -3,19 +3,17 @@
 
 /* A plain L2 move, to compare with: QEMU alone.
  *
- *      watari-bench-a          watari-bench-net        watari-bench-near
+ *      side 0                  watari-bench-net        watari-bench-near
  *      QEMU --------- tap-a -- br -- near ------------ eth0 10.255.0.21
  *      QEMU --------- tap-b --'                        (probes)
- *      watari-bench-b
- *
- *      a: stream --------[ watari-wire, if delayed ]-------- b: stream
+ *      side 1
  *
  * The guest, its devices and its limits are those of a lab's VM, made by the
- * same code.  One bridge that learns MAC addresses joins everything; QEMU
- * announces the guest at its new place as it does by default.  There are no
- * filters, and the destination runs as soon as it has loaded.  The migration
- * stream goes over TCP between the two namespaces of the QEMUs, with the
- * same delay as in the lab. */
+ * same code, and the QEMUs run in the namespaces of the lab's hosts, so that
+ * the migration stream takes the same way.  One bridge that learns MAC
+ * addresses joins everything; QEMU announces the guest at its new place as it
+ * does by default.  There are no filters, and the destination runs as soon as
+ * it has loaded. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,7 +29,10 @@ struct l2;
 
 struct l2_config {
     const char *folder;         /* For logs and sockets; exists. */
-    unsigned int delay_us;      /* Of the stream, one way. */
+
+    /* Where the QEMUs run, and the address of each for the stream.  Null:
+     * in two namespaces of their own with a cable between them. */
+    const char *netns[2], *address[2];
     uint64_t memory_kib;        /* Padded already. */
     const char *machine, *cpu;
     bool kvm;
