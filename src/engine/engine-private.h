@@ -1,7 +1,8 @@
 #ifndef ENGINE_PRIVATE_H
 #define ENGINE_PRIVATE_H 1
 
-/* What the parts of the engine share.  Only engine/ includes this. */
+/* What the parts of the engine share: its state, and a few words that each of
+ * them needs (context.c).  Only engine/ includes this. */
 
 #include "openvswitch/hmap.h"
 #include "openvswitch/list.h"

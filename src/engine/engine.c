@@ -3,8 +3,6 @@
 #include "engine/engine.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 
 #include "dp-packet.h"
 #include "openvswitch/poll-loop.h"
@@ -25,10 +23,9 @@
 #include "openflow/bridge.h"
 #include "openflow/switch.h"
 #include "peer/channel.h"
-#include "store/hosts.h"
+#include "store/store.h"
 
 #define HOLD_MTU 9000           /* The largest of any network. */
-#define MAX_NOTES 1000
 #define MAX_HELD_PER_TURN 1024
 
 int
@@ -230,8 +227,8 @@ engine_run(struct engine *e, struct engine_time now)
         if (hypervisor_adopt(e->c.hypervisor, NULL) == EINPROGRESS) {
             return;             /* Nobody gets an answer before we know. */
         }
-        e->adopted = true;
         incoming_resume(e);
+        e->adopted = true;
     }
 
     /* First what is urgent: a guest that has stopped, and what is said and
@@ -246,6 +243,11 @@ engine_run(struct engine *e, struct engine_time now)
     correspondent_run(e);
 
     run_hold_port(e);
+    if (!e->resumed && store_is_ready(e->c.store)) {
+        guests_adopt(e);
+        outgoing_resume(e);
+        e->resumed = true;
+    }
     guests_run(e);
     tombstone_run(e);
 }
@@ -273,48 +275,6 @@ engine_format(const struct engine *e, struct ds *s)
     guests_format(e, s);
     outgoing_format(e, s);
     incoming_format(e, s);
-}
-
-uint64_t
-engine_sync(struct engine *e)
-{
-    return of_switch_sync(e->c.of_switch);
-}
-
-bool
-engine_is_acked(const struct engine *e, uint64_t ticket)
-{
-    return of_switch_is_acked(e->c.of_switch, ticket);
-}
-
-void
-engine_connect(struct engine *e, const struct uuid *uuid)
-{
-    struct host host;
-
-    if (!hosts_get(e->c.store, uuid, &host, NULL) && host.channel[0]) {
-        channel_set_target(e->c.channel, uuid, host.channel);
-    }
-    channel_connect(e->c.channel, uuid);
-}
-
-void
-engine_note(struct engine *e, const char *kind, const char *object, bool bad,
-            const char *format, ...)
-{
-    if (ovs_list_size(&e->notes) >= MAX_NOTES) {
-        return;
-    }
-    struct engine_note *note = xzalloc(sizeof *note);
-    va_list args;
-
-    ovs_strlcpy(note->kind, kind, sizeof note->kind);
-    ovs_strlcpy(note->object, object, sizeof note->object);
-    note->bad = bad;
-    va_start(args, format);
-    vsnprintf(note->text, sizeof note->text, format, args);
-    va_end(args);
-    ovs_list_push_back(&e->notes, &note->node);
 }
 
 struct engine_note *

@@ -11,7 +11,6 @@
 #include "uuid.h"
 
 #include "engine/engine-private.h"
-#include "engine/outgoing.h"
 #include "engine/tombstone.h"
 #include "hypervisor/hypervisor.h"
 #include "hypervisor/tap.h"
@@ -468,9 +467,8 @@ guest_run(struct engine *e, struct guest *g, const struct vm_order *order)
     }
 }
 
-/* What was found running and is none of a migration's. */
-static void
-adopt(struct engine *e)
+void
+guests_adopt(struct engine *e)
 {
     struct hypervisor_info *infos;
     size_t n = hypervisor_list(e->c.hypervisor, &infos);
@@ -498,17 +496,35 @@ adopt(struct engine *e)
     free(infos);
 }
 
+/* Does anything have to be done about the guests?  Not while packets of a
+ * move wake the loop thousands of times a second. */
+static bool
+is_anything_to_do(const struct engine *e)
+{
+    const struct guest *g;
+
+    if (e->store_seqno != store_seqno(e->c.store)) {
+        return true;
+    }
+    HMAP_FOR_EACH (g, node, &e->guests) {
+        bool runs = (g->told == VM_RUNNING && g->present && !g->stopping
+                     && g->bridge_seqno == bridge_seqno(e->c.bridge));
+
+        if (g->role == GUEST_OWN && !runs && !g->ended) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void
 guests_run(struct engine *e)
 {
-    if (!e->adopted || !store_is_ready(e->c.store)) {
+    if (!e->resumed || !store_is_ready(e->c.store)
+        || !is_anything_to_do(e)) {
         return;
     }
-    if (!e->resumed) {
-        adopt(e);
-        outgoing_resume(e);
-        e->resumed = true;
-    }
+    e->store_seqno = store_seqno(e->c.store);
 
     size_t cookie = 0;
     struct uuid uuid;

@@ -81,6 +81,10 @@ int guest_dismantle(struct engine *, struct guest *, struct err *);
  * it. */
 void guest_remove(struct engine *, struct guest *, bool keep_here);
 
+/* Once, when the store is ready: what was found running, and is none of an
+ * incoming migration's, becomes guests. */
+void guests_adopt(struct engine *);
+
 /* The difference between what the store wants and what is. */
 void guests_run(struct engine *);
 void guests_handle_event(struct engine *, const struct hypervisor_event *);
