@@ -10,6 +10,7 @@
 #include "util.h"
 #include "uuid.h"
 
+#include "core/frame.h"
 #include "engine/engine-private.h"
 #include "engine/tombstone.h"
 #include "hypervisor/hypervisor.h"
@@ -259,7 +260,12 @@ guest_inject(struct engine *e OVS_UNUSED, struct guest *g, size_t i,
              const struct dp_packet *packet)
 {
     struct guest_nic *nic = &g->nics[i];
+    struct frame_fence fence;
 
+    if (frame_parse_fence(dp_packet_data(packet), dp_packet_size(packet),
+                          &fence)) {
+        return;                 /* A late repetition.  It is not for guests. */
+    }
     if (!nic->injector) {
         char tap[HYPERVISOR_TAP_LEN];
 
