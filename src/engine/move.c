@@ -338,15 +338,22 @@ give_back(struct outgoing *o)
     }
 }
 
+/* Frames travel on a connection of their own: those that a destination gives
+ * back may be here before its refusal. */
 void
 move_returned(struct outgoing *o, const struct relayed *r)
 {
-    struct dp_packet packet;
+    struct dp_packet *packet;
 
-    if (o->guest && r->nic < o->vm.n_nics
-        && o->run.mark.mode == STEP_BACK) {
-        dp_packet_use_const(&packet, r->data, r->len);
-        inject(o, r->nic, &packet);
+    if (!o->guest || r->nic >= o->vm.n_nics) {
+        return;
+    }
+    packet = dp_packet_clone_data(r->data, r->len);
+    if (o->given_back) {
+        inject(o, r->nic, packet);
+        dp_packet_delete(packet);
+    } else {
+        keep(o, r->nic, packet);
     }
 }
 
