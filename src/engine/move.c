@@ -461,7 +461,12 @@ grant(struct outgoing *o, struct err *err)
         move_forget_kept(o);
         return STEP_DONE;
     }
-    if (e->now_ms >= o->granted_ms + GRANT_MS) {
+    if (e->now_ms >= o->granted_ms + GRANT_MS && !o->said_grant) {
+        /* It does not run without a grant, and from now on it gets none. */
+        err_set(&o->refused, ETIMEDOUT, "no connection to %s for %d s",
+                o->destination_name, GRANT_MS / 1000);
+        return STEP_WAIT;
+    } else if (e->now_ms >= o->granted_ms + GRANT_MS) {
         err_set(err, ETIMEDOUT, "%s has not said for %d s whether \"%s\" "
                 "runs there", o->destination_name, GRANT_MS / 1000,
                 o->vm.name);
