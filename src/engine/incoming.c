@@ -22,6 +22,7 @@
 #include "peer/channel.h"
 #include "peer/message.h"
 #include "store/bindings.h"
+#include "store/migrations.h"
 #include "store/networks.h"
 #include "store/store.h"
 #include "store/vms.h"
@@ -621,6 +622,22 @@ present_again(struct engine *e, struct incoming *in)
     }
 }
 
+/* Before the grant: has the source given up?  Its ABORT may have been lost
+ * with its connection, but it also tells the store. */
+static bool
+is_given_up(struct engine *e, struct incoming *in)
+{
+    struct migration row;
+
+    if (channel_epoch(e->c.channel, &in->source)) {
+        in->heard = e->now_ms;
+    }
+    return (e->now_ms - in->heard > SILENCE_MS
+            || (!migrations_get(e->c.store, &in->migration, &row, NULL)
+                && (row.state == MOVE_ROLLED_BACK
+                    || row.state == MOVE_FAILED)));
+}
+
 static void
 incoming_run_one(struct engine *e, struct incoming *in)
 {
@@ -629,9 +646,7 @@ incoming_run_one(struct engine *e, struct incoming *in)
         prepare(e, in);
         break;
     case INCOMING_LISTENING:
-        if (channel_epoch(e->c.channel, &in->source)) {
-            in->heard = e->now_ms;
-        } else if (e->now_ms - in->heard > SILENCE_MS) {
+        if (is_given_up(e, in)) {
             incoming_abort(e, in, false);
         }
         break;
