@@ -448,12 +448,11 @@ tell_running(struct engine *e, struct incoming *in)
     in->running_told = !channel_send(e->c.channel, &in->source, m);
 }
 
+/* What the store refuses, it will refuse the next time, too. */
 static bool
 is_recorded(struct engine *e, const struct incoming *in)
 {
-    enum write_result r = write_result(e->c.store, in->bound, NULL);
-
-    return r == WRITE_DONE || r == WRITE_LOST;
+    return write_result(e->c.store, in->bound, NULL) != WRITE_PENDING;
 }
 
 /* When the hold passes everything at once, the switch may deliver by itself.
