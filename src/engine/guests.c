@@ -327,24 +327,37 @@ guest_remove(struct engine *e, struct guest *g, bool keep_here)
 
 /* Own guests: what the store wants. */
 
-/* Finds in the store what an earlier agent had given to the guest. */
+/* Finds in the store what an earlier agent had given to the guest; there may
+ * be a newer binding of another host, if the guest is on its way. */
 static void
 recall(struct engine *e, struct guest *g)
 {
     for (size_t i = 0; i < g->vm.n_nics; i++) {
-        struct binding b;
+        struct binding list[MAX_BINDINGS];
+        size_t n = bindings_list(e->c.store, &g->vm.nics[i].interface.uuid,
+                                 list, MAX_BINDINGS);
 
-        if (bindings_find_newest(e->c.store, &g->vm.nics[i].interface.uuid,
-                                 true, &b)
-            && uuid_equals(&b.generation.host, &e->c.host)) {
-            g->generation = b.generation;
-            g->nics[i].mobile = b.mobile;
-            g->bound = true;
+        for (size_t k = 0; k < MIN(n, MAX_BINDINGS); k++) {
+            if (uuid_equals(&list[k].generation.host, &e->c.host)) {
+                g->generation = list[k].generation;
+                g->nics[i].mobile = list[k].mobile;
+                g->bound = true;
+                break;
+            }
         }
     }
     if (g->bound) {
         g->told = VM_RUNNING;
     }
+}
+
+struct guest *
+guest_adopt(struct engine *e, const struct vm *vm, enum guest_role role)
+{
+    struct guest *g = guest_add(e, vm, role);
+
+    recall(e, g);
+    return g;
 }
 
 /* Takes the next generation for a VM that starts. */
@@ -494,8 +507,7 @@ guests_adopt(struct engine *e)
             || !uuid_equals(&order.host, &e->c.host)) {
             continue;
         }
-        struct guest *g = guest_add(e, &order.vm, GUEST_OWN);
-        recall(e, g);
+        struct guest *g = guest_adopt(e, &order.vm, GUEST_OWN);
         engine_note(e, "vm", g->vm.name, false, "found \"%s\" running on %s",
                     g->vm.name, e->c.name);
     }

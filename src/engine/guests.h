@@ -54,6 +54,10 @@ struct guest *guest_find_interface(const struct engine *,
                                    const struct uuid *interface, size_t *nic);
 struct guest *guest_add(struct engine *, const struct vm *, enum guest_role);
 
+/* The same for one that an earlier process had, with what the store knows. */
+struct guest *guest_adopt(struct engine *, const struct vm *,
+                          enum guest_role);
+
 /* Takes mobile addresses, makes taps and ports, and tells the switch where
  * packets for the guest go.  As the hypervisor's functions: 0, EINPROGRESS or
  * failed.  Done again with another 'delivery' it only changes that. */

@@ -435,14 +435,38 @@ resume_move(struct outgoing *o, const struct hypervisor_info *info)
     }
 }
 
+/* What the hypervisor found of 'vm'; false if there is nothing. */
+static bool
+find_info(const struct engine *e, const struct uuid *vm,
+          struct hypervisor_info *info)
+{
+    struct hypervisor_info *infos;
+    size_t n = hypervisor_list(e->c.hypervisor, &infos);
+    bool found = false;
+
+    for (size_t i = 0; i < n && !found; i++) {
+        found = uuid_equals(&infos[i].vm, vm);
+        if (found) {
+            *info = infos[i];
+        }
+    }
+    free(infos);
+    return found;
+}
+
 static void
 resume_one(struct engine *e, const struct journal_entry *entry)
 {
     struct guest *g = guest_find(e, &entry->vm.uuid);
-    struct hypervisor_info *infos;
+    struct hypervisor_info info;
+    bool found = find_info(e, &entry->vm.uuid, &info);
     struct outgoing *o = outgoing_add(e, &entry->migration, &entry->vm,
                                       &entry->destination);
 
+    if (!g && found) {
+        /* The store has it elsewhere already, but it has not left. */
+        g = guest_adopt(e, &entry->vm, GUEST_LEAVING);
+    }
     o->run.mark = entry->mark;
     o->generation = entry->generation;
     o->guest = g;
@@ -471,13 +495,9 @@ resume_one(struct engine *e, const struct journal_entry *entry)
         return;
     }
 
-    size_t n = hypervisor_list(e->c.hypervisor, &infos);
-    for (size_t i = 0; i < n; i++) {
-        if (uuid_equals(&infos[i].vm, &o->vm.uuid)) {
-            resume_move(o, &infos[i]);
-        }
+    if (found) {
+        resume_move(o, &info);
     }
-    free(infos);
 }
 
 void
