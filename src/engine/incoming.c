@@ -112,13 +112,20 @@ incoming_add(struct engine *e, const struct uuid *migration,
     return in;
 }
 
+/* Its journal stays: it goes when it is over, not when the agent ends. */
 static void
 incoming_free(struct engine *e, struct incoming *in)
 {
-    journal_remove(e->c.journal_dir, &in->migration);
     hmap_remove(&e->incoming, &in->node);
     hold_destroy(in->hold);
     free(in);
+}
+
+static void
+incoming_end(struct engine *e, struct incoming *in)
+{
+    journal_remove(e->c.journal_dir, &in->migration);
+    incoming_free(e, in);
 }
 
 /* Preparing. */
@@ -491,7 +498,7 @@ finish(struct engine *e, struct incoming *in)
     } else if (!vms_get(e->c.store, &in->guest->vm.uuid, &order, NULL)
                && uuid_equals(&order.host, &e->c.host)) {
         in->guest->role = GUEST_OWN;
-        incoming_free(e, in);
+        incoming_end(e, in);
     }
 }
 
@@ -555,7 +562,7 @@ run_abort(struct engine *e, struct incoming *in)
     /* Who was told to send here needs some time to hear that it is void. */
     tombstone_add(e, in->guest, &in->source);
     guest_remove(e, in->guest, true);
-    incoming_free(e, in);
+    incoming_end(e, in);
 }
 
 /* After a crash of ours. */
