@@ -1,0 +1,481 @@
+#include <config.h>
+
+/* The fake of the store: one for all hosts.  Reads see at once what has been
+ * written; a write takes WRITE_US. */
+
+#include "engine/test-world.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "util.h"
+#include "uuid.h"
+
+#include "store/bindings.h"
+#include "store/claims.h"
+#include "store/hosts.h"
+#include "store/migrations.h"
+#include "store/networks.h"
+#include "store/store.h"
+#include "store/vms.h"
+
+#define WRITE_US 4000
+
+struct world_write {
+    struct ovs_list node;
+    write_ticket ticket;
+    enum { W_ADVANCE, W_RESERVE, W_UNRESERVE, W_MOVED, W_BIND, W_UNBIND,
+           W_MIGRATION, W_OTHER } kind;
+    bool refuse;
+    long long at_us;
+    enum write_result result;
+    uint64_t counter;
+    struct uuid migration, host;
+    struct binding binding;
+    struct migration row;
+};
+
+static struct world_host *
+host_of(const void *object)
+{
+    return CONST_CAST(struct world_host *, object);
+}
+
+/* Writes. */
+
+static write_ticket
+add(const struct world_write *template)
+{
+    const struct weather *w = &world.weather;
+    struct world_write *write = xmalloc(sizeof *write);
+
+    *write = *template;
+    write->ticket = ++world.n_writes;
+    write->at_us = world.now_us + WRITE_US;
+    write->result = WRITE_PENDING;
+    /* Progress may be written freely, and nothing can refuse the end of a
+     * migration's reservation to itself. */
+    if (world.requested && write->kind != W_MIGRATION && !world.struck
+        && !(write->kind == W_MOVED && w->kind == WRITE_IS_REFUSED)
+        && world.n_counted++ == w->at) {
+        if (w->kind == WRITE_IS_REFUSED) {
+            world.struck = write->refuse = true;
+        } else if (w->kind == STORE_AWAY) {
+            world.struck = true;
+            world.store_back_us = world.now_us + w->ms * 1000LL;
+        }
+    }
+    ovs_list_push_back(&world.writes, &write->node);
+    return write->ticket;
+}
+
+static struct world_binding *
+find_binding(const struct uuid *interface, const struct generation *g)
+{
+    for (size_t i = 0; i < world.n_bindings; i++) {
+        struct world_binding *b = &world.bindings[i];
+
+        if (!b->gone && uuid_equals(&b->binding.interface, interface)
+            && !generation_compare(&b->binding.generation, g)) {
+            return b;
+        }
+    }
+    return NULL;
+}
+
+static void
+do_bind(const struct binding *binding)
+{
+    struct world_binding *b = find_binding(&binding->interface,
+                                           &binding->generation);
+
+    if (!b) {
+        ovs_assert(world.n_bindings < ARRAY_SIZE(world.bindings));
+        b = &world.bindings[world.n_bindings++];
+        b->gone = false;
+    }
+    b->binding = *binding;
+}
+
+static enum write_result
+do_write(const struct world_write *w)
+{
+    struct vm_order *order = &world.order;
+    struct world_binding *b;
+
+    if (w->refuse) {
+        return WRITE_REFUSED;
+    }
+    switch (w->kind) {
+    case W_ADVANCE:
+        if (order->counter != w->counter) {
+            return WRITE_REFUSED;
+        }
+        order->counter = w->counter + 1;
+        break;
+    case W_RESERVE:
+        if (order->counter != w->counter
+            || !uuid_is_zero(&order->migration)) {
+            return WRITE_REFUSED;
+        }
+        order->counter = w->counter + VM_MOVE_GENERATIONS;
+        order->migration = w->migration;
+        break;
+    case W_UNRESERVE:
+    case W_MOVED:
+        if (uuid_equals(&order->migration, &w->migration)) {
+            order->migration = UUID_ZERO;
+            if (w->kind == W_MOVED) {
+                order->host = w->host;
+            }
+        } else if (w->kind == W_MOVED && !uuid_is_zero(&order->migration)) {
+            return WRITE_REFUSED;
+        }
+        break;
+    case W_BIND:
+        do_bind(&w->binding);
+        world.store_seqno++;
+        break;
+    case W_UNBIND:
+        b = find_binding(&w->binding.interface, &w->binding.generation);
+        if (b) {
+            b->gone = true;
+            world.store_seqno++;
+        }
+        break;
+    case W_MIGRATION: {
+        bool cancel = world.migration.cancel;
+
+        world.migration = w->row;
+        world.migration.cancel = cancel;
+        break;
+    }
+    case W_OTHER:
+        break;
+    }
+    return WRITE_DONE;
+}
+
+void
+world_run_store(void)
+{
+    struct world_write *w;
+
+    if (world.now_us < world.store_back_us) {
+        return;
+    }
+    LIST_FOR_EACH (w, node, &world.writes) {
+        if (w->result == WRITE_PENDING && world.now_us >= w->at_us) {
+            w->result = do_write(w);
+            world.n_done++;
+        }
+    }
+}
+
+void
+world_clear_store(void)
+{
+    struct world_write *w;
+
+    LIST_FOR_EACH_POP (w, node, &world.writes) {
+        free(w);
+    }
+}
+
+enum write_result
+write_result(const struct store *store OVS_UNUSED, write_ticket ticket,
+             struct err *err)
+{
+    const struct world_write *w;
+
+    LIST_FOR_EACH (w, node, &world.writes) {
+        if (w->ticket == ticket) {
+            if (w->result > WRITE_DONE) {
+                err_set(err, EPERM, "the store refused it");
+            }
+            return w->result;
+        }
+    }
+    OVS_NOT_REACHED();
+}
+
+/* The store itself. */
+
+uint32_t
+store_epoch(const struct store *store OVS_UNUSED)
+{
+    return 1;
+}
+
+bool
+store_is_ready(const struct store *store OVS_UNUSED)
+{
+    return true;
+}
+
+unsigned int
+store_seqno(const struct store *store OVS_UNUSED)
+{
+    return 1 + world.n_done + world.requested + world.migration.cancel;
+}
+
+void
+store_watch_network(struct store *store OVS_UNUSED,
+                    const struct uuid *network OVS_UNUSED)
+{
+}
+
+int
+hosts_get(const struct store *store OVS_UNUSED, const struct uuid *uuid,
+          struct host *host, struct err *err OVS_UNUSED)
+{
+    const struct world_host *h = world_host(uuid);
+
+    *host = (struct host) { .uuid = *uuid };
+    ovs_strlcpy(host->name, h->name, sizeof host->name);
+    ovs_strlcpy(host->channel, "tcp:192.0.2.1:6650", sizeof host->channel);
+    return 0;
+}
+
+int
+networks_get(const struct store *store OVS_UNUSED, const struct uuid *uuid,
+             struct network *network, struct err *err OVS_UNUSED)
+{
+    *network = (struct network) { .uuid = *uuid, .name = "blue", .id = 7 };
+    prefix_parse("10.0.0.0/24", &network->prefix[ADDR_V4], NULL);
+    addr_parse("10.0.0.254", &network->gateway.of[ADDR_V4], NULL);
+    return 0;
+}
+
+/* VMs. */
+
+int
+vms_get(const struct store *store OVS_UNUSED, const struct uuid *uuid,
+        struct vm_order *order, struct err *err)
+{
+    if (!uuid_equals(uuid, &world.vm.uuid)) {
+        return err_set(err, ENOENT, "no such VM");
+    }
+    *order = world.order;
+    return 0;
+}
+
+bool
+vms_next_here(const struct store *store, size_t *cookie, struct uuid *uuid)
+{
+    if (*cookie || !uuid_equals(&world.order.host, &host_of(store)->uuid)) {
+        return false;
+    }
+    *cookie = 1;
+    *uuid = world.vm.uuid;
+    return true;
+}
+
+write_ticket
+vms_advance(struct store *store OVS_UNUSED, const struct uuid *vm OVS_UNUSED,
+            uint64_t counter)
+{
+    return add(&(struct world_write) { .kind = W_ADVANCE,
+                                       .counter = counter });
+}
+
+write_ticket
+vms_reserve(struct store *store OVS_UNUSED, const struct uuid *vm OVS_UNUSED,
+            const struct uuid *migration, uint64_t counter)
+{
+    return add(&(struct world_write) { .kind = W_RESERVE,
+                                       .migration = *migration,
+                                       .counter = counter });
+}
+
+write_ticket
+vms_unreserve(struct store *store OVS_UNUSED,
+              const struct uuid *vm OVS_UNUSED, const struct uuid *migration)
+{
+    return add(&(struct world_write) { .kind = W_UNRESERVE,
+                                       .migration = *migration });
+}
+
+write_ticket
+vms_moved(struct store *store OVS_UNUSED, const struct uuid *vm OVS_UNUSED,
+          const struct uuid *migration, const struct uuid *host)
+{
+    return add(&(struct world_write) { .kind = W_MOVED, .host = *host,
+                                       .migration = *migration });
+}
+
+write_ticket
+instances_put(struct store *store OVS_UNUSED,
+              const struct instance *instance OVS_UNUSED)
+{
+    return add(&(struct world_write) { .kind = W_OTHER });
+}
+
+write_ticket
+instances_delete(struct store *store OVS_UNUSED,
+                 const struct uuid *vm OVS_UNUSED,
+                 const struct generation *generation OVS_UNUSED)
+{
+    return add(&(struct world_write) { .kind = W_OTHER });
+}
+
+/* Bindings. */
+
+static int
+compare_newest(const void *a_, const void *b_)
+{
+    const struct binding *a = a_, *b = b_;
+
+    return -generation_compare(&a->generation, &b->generation);
+}
+
+size_t
+bindings_list(const struct store *store OVS_UNUSED,
+              const struct uuid *interface, struct binding *list, size_t max)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < world.n_bindings && n < max; i++) {
+        const struct world_binding *b = &world.bindings[i];
+
+        if (!b->gone && uuid_equals(&b->binding.interface, interface)) {
+            list[n++] = b->binding;
+        }
+    }
+    qsort(list, n, sizeof *list, compare_newest);
+    return n;
+}
+
+bool
+bindings_find_newest(const struct store *store, const struct uuid *interface,
+                     bool active, struct binding *binding)
+{
+    struct binding list[ARRAY_SIZE(world.bindings)];
+    size_t n = bindings_list(store, interface, list, ARRAY_SIZE(list));
+
+    for (size_t i = 0; i < n; i++) {
+        if (list[i].active || !active) {
+            *binding = list[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+write_ticket
+bindings_put(struct store *store, const struct binding *binding)
+{
+    ovs_assert(uuid_equals(&binding->generation.host, &host_of(store)->uuid));
+    return add(&(struct world_write) { .kind = W_BIND,
+                                       .binding = *binding });
+}
+
+write_ticket
+bindings_delete(struct store *store OVS_UNUSED, const struct uuid *interface,
+                const struct generation *generation)
+{
+    return add(&(struct world_write) {
+        .kind = W_UNBIND,
+        .binding = { .interface = *interface, .generation = *generation },
+    });
+}
+
+/* Mobile addresses. */
+
+int
+claims_take(struct store *store, enum addr_family family,
+            long long wall_now OVS_UNUSED, struct in6_addr *addr,
+            struct err *err)
+{
+    struct world_host *h = host_of(store);
+
+    for (int i = 100; i < 200 && family == ADDR_V4; i++) {
+        if (!h->used[i]) {
+            char buf[32];
+
+            h->used[i] = true;
+            snprintf(buf, sizeof buf, "198.18.%d.%d", h->index + 1, i);
+            return addr_parse(buf, addr, err);
+        }
+    }
+    return err_set(err, ENOENT, "none is free");
+}
+
+size_t
+claims_n_available(const struct store *store OVS_UNUSED,
+                   enum addr_family family OVS_UNUSED)
+{
+    return 0;
+}
+
+write_ticket
+claims_rest(struct store *store, const struct addr_pair *pair,
+            long long wall_now OVS_UNUSED)
+{
+    struct world_host *h = host_of(store);
+    const uint8_t *bytes = pair->of[ADDR_V4].s6_addr;
+
+    ovs_assert(bytes[14] == h->index + 1 && h->used[bytes[15]]);
+    h->rested[bytes[15]] = true;
+    return add(&(struct world_write) { .kind = W_OTHER });
+}
+
+/* Migrations. */
+
+int
+migrations_get(const struct store *store OVS_UNUSED, const struct uuid *uuid,
+               struct migration *row, struct err *err)
+{
+    if (!world.requested || !uuid_equals(uuid, &world_migration)) {
+        return err_set(err, ENOENT, "no such migration");
+    }
+    *row = world.migration;
+    return 0;
+}
+
+const char *
+migrations_option(const struct store *store OVS_UNUSED,
+                  const struct uuid *uuid OVS_UNUSED,
+                  const char *name OVS_UNUSED, char *buf, size_t size)
+{
+    ovs_strlcpy(buf, "", size);
+    return buf;
+}
+
+bool
+migrations_next_here(const struct store *store, size_t *cookie,
+                     struct uuid *uuid)
+{
+    if (*cookie || !world.requested
+        || !uuid_equals(&world.migration.source, &host_of(store)->uuid)
+        || world.migration.state > MOVE_RUNNING) {
+        return false;
+    }
+    *cookie = 1;
+    *uuid = world_migration;
+    return true;
+}
+
+write_ticket
+migrations_put(struct store *store OVS_UNUSED, const struct migration *row)
+{
+    return add(&(struct world_write) { .kind = W_MIGRATION, .row = *row });
+}
+
+const char *
+migration_state_name(enum migration_state state)
+{
+    static const char *const names[] = {
+        "requested", "running", "completed", "rolled-back", "failed",
+        "stuck",
+    };
+
+    return names[state];
+}
+
+bool
+migration_state_is_final(enum migration_state state)
+{
+    return state > MOVE_RUNNING;
+}
