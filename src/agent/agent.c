@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -42,6 +43,7 @@ VLOG_DEFINE_THIS_MODULE(agent);
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(20, 60);
 
 #define HOLD_TAP "watari-hold"
+#define PRIORITY -10            /* As the switch's. */
 
 static void agent_exit(struct unixctl_conn *, int argc, const char *argv[],
                        void *exiting);
@@ -289,6 +291,9 @@ main(int argc, char *argv[])
     set_program_name(argv[0]);
     options_parse(argc, argv, &agent.options);
     fatal_ignore_sigpipe();
+    /* Held packets wait for us.  Whoever may not raise its priority has been
+     * given one by its service manager, or does without. */
+    setpriority(PRIO_PROCESS, 0, PRIORITY);
     daemonize_start(true);
     if (unixctl_server_create(agent.options.unixctl, &unixctl)) {
         exit(EXIT_FAILURE);

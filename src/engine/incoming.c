@@ -39,6 +39,11 @@
  * of its path. */
 #define FENCE_GRACE_MS 50
 
+/* While the switch changes over from the hold to the guest's port, a frame
+ * must not rest with us: the next one of its sender would overtake it.  For so
+ * long we look without sleeping. */
+#define CLOSING_MS 15
+
 enum incoming_state {
     INCOMING_PREPARING,
     INCOMING_LISTENING,
@@ -61,6 +66,7 @@ struct incoming {
     bool running_told;
     write_ticket bound;         /* Bindings and instance. */
     uint64_t direct;            /* The switch delivers by itself. */
+    long long closing;          /* Until then it changes over; monotonic. */
     bool settled_told;
     bool tell_aborted;
 };
@@ -469,6 +475,7 @@ settle(struct engine *e, struct incoming *in)
 {
     if (!in->direct && hold_is_settled(in->hold)) {
         in->direct = guest_set_delivery(e, in->guest, DATAPATH_DIRECT);
+        in->closing = e->now_ms + CLOSING_MS;
     }
     if (!in->direct || !engine_is_acked(e, in->direct)
         || in->settled_told || !is_recorded(e, in)) {
@@ -699,6 +706,9 @@ incoming_wait(struct engine *e)
 
         if (deadline != LLONG_MAX) {
             poll_timer_wait_until(deadline);
+        }
+        if (e->now_ms < in->closing) {
+            poll_immediate_wake();
         }
         if (in->state == INCOMING_LISTENING) {
             poll_timer_wait_until(in->heard + SILENCE_MS);

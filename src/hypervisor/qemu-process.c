@@ -170,6 +170,7 @@ child_main(const struct qemu_process_config *c, char *argv[])
     sigemptyset(&signals);
     sigprocmask(SIG_SETMASK, &signals, NULL);
     setsid();
+    setpriority(PRIO_PROCESS, 0, 0);    /* Not the agent's. */
     umask(077);
 
     int error = c->pid_file ? write_pid_file(c->pid_file) : 0;

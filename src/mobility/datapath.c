@@ -1,6 +1,6 @@
 #include <config.h>
 
-#include "mobility/datapath.h"
+#include "mobility/datapath-private.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,47 +20,6 @@
 
 const struct eth_addr datapath_router_mac = ETH_ADDR_C(02,57,00,00,00,01);
 
-struct network_entry {
-    struct hmap_node node;      /* By UUID. */
-    struct network network;
-};
-
-struct open_port {
-    struct hmap_node node;      /* By port. */
-    ofp_port_t port;
-    struct uuid network;
-};
-
-struct entry {
-    struct hmap_node node;      /* By the interface's UUID. */
-    struct hmap_node number_node;       /* By number. */
-    uint64_t number;
-    const struct network *network;
-
-    struct interface interface;
-    bool is_here;
-    struct datapath_here here;
-    struct datapath_out out;
-    struct datapath_from from[DATAPATH_MAX_FROM];       /* Newest first. */
-    size_t n_from;
-};
-
-struct datapath {
-    struct flow_table *flows;
-    struct datapath_uplink uplink;
-    struct hmap networks;
-    struct hmap entries;
-    struct hmap numbers;
-    struct owners owners;
-    struct hmap open_ports;
-};
-
-static void compile_uplink(struct datapath *);
-static void compile_open_port(struct datapath *, const struct open_port *);
-static void entry_compile(struct datapath *, struct entry *);
-static void entry_compile_here(struct datapath *, struct entry *);
-static void entry_compile_out(struct datapath *, struct entry *);
-static void entry_compile_from(struct datapath *, struct entry *);
 static struct entry *find_entry(const struct datapath *, const struct uuid *);
 static void remove_entry(struct datapath *, struct entry *);
 static void claim_pair(struct datapath *, struct entry *, enum claim_kind,
@@ -133,9 +92,9 @@ datapath_set_uplink(struct datapath *dp, const struct datapath_uplink *uplink)
     struct entry *entry;
 
     dp->uplink = *uplink;
-    compile_uplink(dp);
+    datapath_compile_uplink(dp);
     HMAP_FOR_EACH (entry, node, &dp->entries) {
-        entry_compile(dp, entry);
+        datapath_compile_entry(dp, entry);
     }
 }
 
@@ -145,8 +104,8 @@ datapath_get_uplink(const struct datapath *dp)
     return &dp->uplink;
 }
 
-static struct network_entry *
-find_network(const struct datapath *dp, const struct uuid *uuid)
+struct network_entry *
+datapath_find_network(const struct datapath *dp, const struct uuid *uuid)
 {
     struct network_entry *n;
 
@@ -175,7 +134,7 @@ find_network_by_id(const struct datapath *dp, uint32_t id)
 void
 datapath_set_network(struct datapath *dp, const struct network *network)
 {
-    struct network_entry *n = find_network(dp, &network->uuid);
+    struct network_entry *n = datapath_find_network(dp, &network->uuid);
     struct network_entry *rival = find_network_by_id(dp, network->id);
     struct flow_builder b;
     struct entry *entry;
@@ -201,14 +160,14 @@ datapath_set_network(struct datapath *dp, const struct network *network)
     flow_table_end(dp->flows);
     HMAP_FOR_EACH (entry, node, &dp->entries) {
         if (entry->network == &n->network) {
-            entry_compile(dp, entry);
+            datapath_compile_entry(dp, entry);
         }
     }
 
     struct open_port *open;
     HMAP_FOR_EACH (open, node, &dp->open_ports) {
         if (uuid_equals(&open->network, &network->uuid)) {
-            compile_open_port(dp, open);
+            datapath_compile_open_port(dp, open);
         }
     }
 }
@@ -216,7 +175,7 @@ datapath_set_network(struct datapath *dp, const struct network *network)
 void
 datapath_remove_network(struct datapath *dp, const struct uuid *uuid)
 {
-    struct network_entry *n = find_network(dp, uuid);
+    struct network_entry *n = datapath_find_network(dp, uuid);
     struct open_port *open;
     struct entry *entry;
 
@@ -233,7 +192,7 @@ datapath_remove_network(struct datapath *dp, const struct uuid *uuid)
     hmap_remove(&dp->networks, &n->node);
     HMAP_FOR_EACH (open, node, &dp->open_ports) {
         if (uuid_equals(&open->network, &n->network.uuid)) {
-            compile_open_port(dp, open);
+            datapath_compile_open_port(dp, open);
         }
     }
     free(n);
@@ -265,7 +224,7 @@ datapath_set_open_port(struct datapath *dp, ofp_port_t port,
         hmap_insert(&dp->open_ports, &open->node, hash_ofp_port(port));
     }
     open->network = *network;
-    compile_open_port(dp, open);
+    datapath_compile_open_port(dp, open);
 }
 
 void
@@ -298,7 +257,7 @@ find_number(const struct datapath *dp, uint64_t number)
 static struct entry *
 create_entry(struct datapath *dp, const struct interface *interface)
 {
-    struct network_entry *n = find_network(dp, &interface->network);
+    struct network_entry *n = datapath_find_network(dp, &interface->network);
     struct entry *entry;
 
     if (!n) {
@@ -343,7 +302,7 @@ datapath_set_interface(struct datapath *dp, const struct interface *interface)
         }
     }
     claim_pair(dp, entry, CLAIM_HOME, &interface->home);
-    entry_compile(dp, entry);
+    datapath_compile_entry(dp, entry);
 }
 
 void
@@ -429,7 +388,7 @@ datapath_set_here(struct datapath *dp, const struct uuid *interface,
         entry->here = *here;
         claim_here(dp, entry);
     }
-    entry_compile_here(dp, entry);
+    datapath_compile_here(dp, entry);
 }
 
 const struct datapath_here *
@@ -451,7 +410,7 @@ datapath_set_out(struct datapath *dp, const struct uuid *interface,
         return false;
     }
     entry->out = *out;
-    entry_compile_out(dp, entry);
+    datapath_compile_out(dp, entry);
     return true;
 }
 
@@ -509,7 +468,7 @@ datapath_accept(struct datapath *dp, const struct uuid *interface,
     entry->from[i] = (struct datapath_from) { *generation, *mobile };
     entry->n_from++;
     claim_pair(dp, entry, CLAIM_FROM, mobile);
-    entry_compile_from(dp, entry);
+    datapath_compile_from(dp, entry);
 }
 
 void
@@ -521,7 +480,7 @@ datapath_reject(struct datapath *dp, const struct uuid *interface,
     for (size_t i = 0; entry && i < entry->n_from; i++) {
         if (!generation_compare(&entry->from[i].generation, generation)) {
             forget_from(dp, entry, i);
-            entry_compile_from(dp, entry);
+            datapath_compile_from(dp, entry);
             return;
         }
     }
@@ -536,167 +495,6 @@ datapath_cookie_interface(const struct datapath *dp, uint64_t cookie)
         entry = find_number(dp, pipeline_cookie_number(cookie));
     }
     return entry ? &entry->interface : NULL;
-}
-
-/* Compiling. */
-
-static void
-compile_uplink(struct datapath *dp)
-{
-    struct flow_builder b;
-
-    flow_builder_init(&b, dp->flows);
-    flow_table_begin(dp->flows, pipeline_cookie(PART_UPLINK, 0));
-    edge_compile_uplink(&dp->uplink, &b);
-    flow_table_end(dp->flows);
-}
-
-static void
-compile_open_port(struct datapath *dp, const struct open_port *open)
-{
-    const struct network_entry *n = find_network(dp, &open->network);
-    struct flow_builder b;
-
-    flow_builder_init(&b, dp->flows);
-    flow_table_begin(dp->flows, pipeline_cookie(PART_OPEN,
-                                                ofp_to_u16(open->port)));
-    if (n) {
-        edge_compile_open_port(open->port, &n->network, &b);
-    }
-    flow_table_end(dp->flows);
-}
-
-/* No 'default:', so that the compiler finds the missing mode. */
-static const struct mode *
-mode_find(enum network_mode mode)
-{
-    switch (mode) {
-    case NETWORK_REWRITE:
-        return &mode_rewrite;
-    case NETWORK_OVERLAY:
-    case NETWORK_ANCHOR:
-    case NETWORK_READDRESS:
-        break;                  /* Not made yet: only local traffic. */
-    }
-    return NULL;
-}
-
-/* Clears what 'entry' does not own in 'pair'. */
-static void
-keep_owned(const struct datapath *dp, const struct entry *entry,
-           enum claim_kind kind, uint32_t scope, struct addr_pair *pair)
-{
-    ADDR_FOR_EACH_FAMILY (family) {
-        if (owners_find(&dp->owners, kind, scope, &pair->of[family])
-            != entry) {
-            pair->of[family] = in6addr_any;
-        }
-    }
-}
-
-/* 'entry' as modes see it. */
-static void
-to_mode_entry(const struct datapath *dp, const struct entry *entry,
-              struct mode_entry *e)
-{
-    uint32_t id = entry->network->id;
-
-    *e = (struct mode_entry) {
-        .uplink = &dp->uplink,
-        .network = entry->network,
-        .interface = entry->interface,
-        .is_here = entry->is_here,
-        .here = entry->here,
-        .out = entry->out,
-        .n_from = entry->n_from,
-    };
-    memcpy(e->from, entry->from, sizeof e->from);
-    keep_owned(dp, entry, CLAIM_HOME, id, &e->interface.home);
-    keep_owned(dp, entry, CLAIM_MOBILE, 0, &e->here.mobile);
-    for (size_t i = 0; i < e->here.n_late; i++) {
-        keep_owned(dp, entry, CLAIM_MOBILE, 0, &e->here.late[i]);
-    }
-    for (size_t i = 0; i < e->n_from; i++) {
-        keep_owned(dp, entry, CLAIM_FROM, id, &e->from[i].mobile);
-    }
-    if (owners_find(&dp->owners, CLAIM_PORT, ofp_to_u16(entry->here.port),
-                    &in6addr_any) != entry) {
-        e->here.port = OFPP_NONE;
-    }
-}
-
-static void
-entry_compile(struct datapath *dp, struct entry *entry)
-{
-    entry_compile_here(dp, entry);
-    entry_compile_out(dp, entry);
-    entry_compile_from(dp, entry);
-}
-
-static void
-entry_compile_here(struct datapath *dp, struct entry *entry)
-{
-    const struct mode *mode = mode_find(entry->network->mode);
-    struct flow_builder b;
-    struct mode_entry e;
-
-    to_mode_entry(dp, entry, &e);
-    flow_builder_init(&b, dp->flows);
-    flow_table_begin(dp->flows, pipeline_cookie(PART_HERE, entry->number));
-    if (e.is_here) {
-        edge_compile_here(&e, &b);
-        if (mode) {
-            mode->compile_here(&e, &b);
-        }
-    }
-    flow_table_end(dp->flows);
-
-    flow_table_begin(dp->flows, pipeline_cookie(PART_SPOOFED, entry->number));
-    if (e.is_here) {
-        edge_compile_spoofed(&e, &b);
-    }
-    flow_table_end(dp->flows);
-}
-
-static void
-entry_compile_out(struct datapath *dp, struct entry *entry)
-{
-    const struct mode *mode = mode_find(entry->network->mode);
-    struct flow_builder b;
-    struct mode_entry e;
-
-    to_mode_entry(dp, entry, &e);
-    flow_builder_init(&b, dp->flows);
-    flow_table_begin(dp->flows, pipeline_cookie(PART_OUT, entry->number));
-    switch (e.out.kind) {
-    case DATAPATH_NOWHERE:
-        break;
-    case DATAPATH_HERE:
-        edge_compile_local(&e, &b);
-        break;
-    case DATAPATH_AWAY:
-        if (mode) {
-            mode->compile_away(&e, &b);
-        }
-        break;
-    }
-    flow_table_end(dp->flows);
-}
-
-static void
-entry_compile_from(struct datapath *dp, struct entry *entry)
-{
-    const struct mode *mode = mode_find(entry->network->mode);
-    struct flow_builder b;
-    struct mode_entry e;
-
-    to_mode_entry(dp, entry, &e);
-    flow_builder_init(&b, dp->flows);
-    flow_table_begin(dp->flows, pipeline_cookie(PART_FROM, entry->number));
-    if (mode) {
-        mode->compile_from(&e, &b);
-    }
-    flow_table_end(dp->flows);
 }
 
 /* Entries. */
@@ -743,7 +541,7 @@ claim(struct datapath *dp, struct entry *entry, enum claim_kind kind,
     struct entry *loser = owners_take(&dp->owners, kind, scope, addr, entry);
 
     if (loser) {
-        entry_compile(dp, loser);
+        datapath_compile_entry(dp, loser);
     }
 }
 

@@ -65,8 +65,9 @@ void datapath_remove_open_port(struct datapath *, ofp_port_t);
 
 /* Makes an entry, without any part, or updates what the record says.  Does
  * nothing if its network is not there.  All functions below do nothing if
- * there is no entry: the store may have removed what a move is about.  Where two interfaces claim the same port or address
- * (home, or mobile), the one that claimed it last has it. */
+ * there is no entry: the store may have removed what a move is about.  Where
+ * two interfaces claim the same port or address (home, or mobile), the one
+ * that claimed it last has it. */
 void datapath_set_interface(struct datapath *, const struct interface *);
 void datapath_remove_interface(struct datapath *, const struct uuid *);
 const struct interface *datapath_find_interface(const struct datapath *,
