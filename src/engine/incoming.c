@@ -186,8 +186,15 @@ incoming_handle_prepare(struct engine *e, const struct message *m)
     struct vm vm;
     int error;
 
-    if (find(e, &migration)) {
-        return;                 /* Asked again; the answer will come. */
+    struct incoming *in = find(e, &migration);
+    if (in) {
+        /* Asked again, on another connection: so the answer, if there was
+         * one, is lost, and no grant can be on its way. */
+        if (in->state == INCOMING_LISTENING
+            && uuid_equals(&in->source, &m->from)) {
+            in->state = INCOMING_PREPARING;
+        }
+        return;
     }
     error = message_to_vm(message_get_object(m->body, "vm"), &vm, &err);
     if (!error) {
