@@ -28,6 +28,7 @@
 #define TALK_MS 450             /* From before the request on. */
 #define TIDY_TURNS 4000         /* After its end, of up to 20 ms each. */
 #define MAX_TURNS 20000
+#define SHORT_MS 1000           /* So long nobody gives up. */
 #define GRANT_MS 30000          /* As in move.c. */
 
 /* In words, for failures. */
@@ -219,6 +220,10 @@ check_outcome(const struct weather *w)
         return "it runs nowhere";
     }
     wrong = check_state(w);
+    if (!wrong && w->kind == CONNECTION_BREAKS && w->ms <= SHORT_MS
+        && world.migration.state != MOVE_COMPLETED) {
+        return "it was undone for nothing";
+    }
     return wrong ? wrong : lost && !may_lose(w) ? "packets were lost" : NULL;
 }
 

@@ -14,7 +14,6 @@
 #include "uuid.h"
 
 #include "core/flow-table.h"
-#include "core/frame.h"
 #include "engine/engine.h"
 #include "hypervisor/tap.h"
 #include "mobility/pipeline.h"
@@ -253,6 +252,23 @@ world_say(int from, int to, struct message *m)
     ovs_list_push_back(&world.hosts[to].received, &m->node);
 }
 
+void
+world_relay(int from, int to, enum relay_kind kind, const struct uuid *about,
+            unsigned int nic, struct dp_packet *p)
+{
+    size_t len = dp_packet_size(p);
+    struct relayed *r = xzalloc(sizeof *r + len);
+
+    r->from = world.hosts[from].uuid;
+    r->migration = *about;
+    r->kind = kind;
+    r->nic = nic;
+    r->len = len;
+    memcpy(r->data, dp_packet_data(p), len);
+    dp_packet_delete(p);
+    ovs_list_push_back(&world.hosts[to].received_frames, &r->node);
+}
+
 const struct json *
 world_heard(int from, int to, enum message_type type)
 {
@@ -341,7 +357,7 @@ arrive(struct transit *t)
     } else if (t->message && h->engine) {
         ovs_list_push_back(&h->received, &t->message->node);
         t->message = NULL;
-    } else if (t->frame && h->engine) {
+    } else if (t->frame && (h->engine || h->ghost)) {
         ovs_list_push_back(&h->received_frames, &t->frame->node);
         t->frame = NULL;
     }
@@ -452,7 +468,11 @@ of_switch_packet_out(struct of_switch *sw, const void *frame, size_t len,
     if (!frame_parse_fence(frame, len, &fence)) {
         return;                 /* It warms a router. */
     }
-    world.n_fences_out++;
+    if (world.n_fences < ARRAY_SIZE(world.fences)) {
+        world.fences[world.n_fences++] = (struct world_fence) {
+            h->index, port, world.now_us, fence, f.dst,
+        };
+    }
     struct dp_packet *p = dp_packet_clone_data(frame, len);
     if (port == WORLD_WAN_PORT) {
         world_send_out(h->index, p, &f.dst);

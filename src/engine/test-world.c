@@ -13,7 +13,6 @@
 #include "util.h"
 #include "uuid.h"
 
-#include "core/frame.h"
 #include "engine/engine.h"
 #include "mobility/pipeline.h"
 #include "openflow/switch.h"
@@ -138,15 +137,23 @@ world_guest_gets(const struct dp_packet *p)
     int sender = ntohll(get_unaligned_be64((const ovs_be64 *)
                                            (data + PAYLOAD + 48)));
 
+    size_t n = strlen(world.diary);
+    snprintf(world.diary + n, sizeof world.diary - n, "%s%d.%d",
+             n ? " " : "", sender, number);
+    if (!world.n_said[sender]) {
+        return;                 /* The test itself plays the sender. */
+    }
     ovs_assert(sender < N_SENDERS && number < world.n_said[sender]);
     world.got[sender][number]++;
     world.n_reordered += number < world.last[sender];
     world.last[sender] = MAX(world.last[sender], number);
 }
 
-static void
-to_hold(struct world_host *h, struct dp_packet *p, uint8_t mark)
+/* To the agent's own tap, as the flows of a switch do it. */
+void
+world_hold(int host, struct dp_packet *p, uint8_t mark)
 {
+    struct world_host *h = &world.hosts[host];
     struct eth_header *eth = dp_packet_data(p);
 
     eth->eth_src = (struct eth_addr) { .ea = { PIPELINE_MARK_OUI >> 8,
@@ -163,7 +170,7 @@ world_switch_in(int host, struct dp_packet *p)
     const struct world_flows *flows = &h->flows;
 
     if (flows->is_here && flows->here.delivery == DATAPATH_HOLD) {
-        to_hold(h, p, PIPELINE_MARK_HELD);
+        world_hold(host, p, PIPELINE_MARK_HELD);
     } else if (flows->is_here && flows->here.port != OFPP_NONE
                && h->qemu.taps) {
         world_put(&h->qemu.tap, p);
@@ -197,7 +204,7 @@ say_packet(int sender, int host)
         break;
     case DATAPATH_AWAY:
         if (out->witness) {
-            to_hold(h, dp_packet_clone(p), PIPELINE_MARK_WITNESS);
+            world_hold(host, dp_packet_clone(p), PIPELINE_MARK_WITNESS);
         }
         world_send_out(host, p, &out->mobile.of[ADDR_V4]);
         break;
@@ -357,9 +364,6 @@ world_kill_agent(int host)
 {
     struct world_host *h = &world.hosts[host];
 
-    if (!h->engine) {
-        return;
-    }
     world.current = h;
     engine_destroy(h->engine);
     datapath_destroy(h->datapath);

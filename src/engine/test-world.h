@@ -29,6 +29,7 @@
 #include "openvswitch/list.h"
 #include "openvswitch/uuid.h"
 
+#include "core/frame.h"
 #include "core/vm.h"
 #include "hypervisor/hypervisor.h"
 #include "mobility/datapath.h"
@@ -38,7 +39,6 @@
 #include "store/vms.h"
 
 struct dp_packet;
-struct frame_fence;
 
 #define WORLD_HOLD_TAP "hold"
 #define WORLD_WAN_PORT 1
@@ -159,6 +159,15 @@ struct world_host {
     struct ovs_list received_frames;
 };
 
+/* A fence that a switch sent. */
+struct world_fence {
+    int host;
+    ofp_port_t port;
+    long long at_us;
+    struct frame_fence fence;
+    struct in6_addr target;
+};
+
 /* A message that was sent, for looking at. */
 struct world_sent {
     struct ovs_list node;
@@ -213,7 +222,9 @@ struct world {
     size_t allocated[N_SENDERS];
     int last[N_SENDERS], n_reordered;
     int n_fences_to_guest;      /* Never! */
-    int n_fences_out;           /* Fences that switches sent. */
+    struct world_fence fences[64];      /* That switches sent. */
+    size_t n_fences;
+    char diary[256];            /* What the guest got: "0.17 1.3 ...". */
     int n_lost;                 /* In queues of what died. */
 };
 
@@ -244,6 +255,10 @@ void world_start_agent(int host);
 /* Test's own messages, as from the agent of 'from'; takes them. */
 void world_say(int from, int to, struct message *);
 
+/* A frame on the connection for frames; takes it. */
+void world_relay(int from, int to, enum relay_kind, const struct uuid *about,
+                 unsigned int nic, struct dp_packet *);
+
 /* The next message that 'from' sent and that was not looked at, of 'type';
  * its body is valid until world_end().  Null if there is none. */
 const struct json *world_heard(int from, int to, enum message_type type);
@@ -255,6 +270,7 @@ void world_put(struct frame_queue *, struct dp_packet *);
 struct dp_packet *world_take(struct frame_queue *);
 void world_clear(struct frame_queue *);
 void world_guest_gets(const struct dp_packet *);
+void world_hold(int host, struct dp_packet *, uint8_t mark);
 void world_switch_in(int host, struct dp_packet *);
 void world_send_out(int host, struct dp_packet *, const struct in6_addr *);
 bool world_is_quiet(void);
