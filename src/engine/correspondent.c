@@ -128,6 +128,27 @@ find_old_path(const struct engine *e, const struct addr_pair *old,
     return false;
 }
 
+/* Nobody needs the witness of 'to' any more, unless another job does. */
+static void
+dismiss_witness(struct engine *e, const struct uuid *to)
+{
+    const struct datapath_out *old = datapath_get_out(e->c.datapath, to);
+    const struct fence_job *job;
+
+    LIST_FOR_EACH (job, node, &e->fences) {
+        if (uuid_equals(&job->to, to)) {
+            return;
+        }
+    }
+    if (old && old->witness) {
+        struct datapath_out out = *old;
+
+        out.witness = false;
+        datapath_set_out(e->c.datapath, to, &out);
+        engine_sync(e);
+    }
+}
+
 void
 correspondent_handle_flip(struct engine *e, const struct message *m)
 {
@@ -176,6 +197,12 @@ correspondent_handle_flip(struct engine *e, const struct message *m)
             free(job);
         }
     }
+    for (size_t i = 0; i < interfaces->n; i++) {
+        struct uuid uuid = message_get_uuid(interfaces->elems[i],
+                                            "interface");
+
+        dismiss_witness(e, &uuid);
+    }
 }
 
 void
@@ -208,27 +235,6 @@ send_fence(struct engine *e, struct fence_job *job)
 
     of_switch_packet_out(e->c.of_switch, buf, n, OFPP_CONTROLLER, job->port);
     job->next = e->now_ms + FENCE_INTERVAL_MS;
-}
-
-/* Nobody needs the witness of 'to' any more, unless another job does. */
-static void
-dismiss_witness(struct engine *e, const struct uuid *to)
-{
-    const struct datapath_out *old = datapath_get_out(e->c.datapath, to);
-    const struct fence_job *job;
-
-    LIST_FOR_EACH (job, node, &e->fences) {
-        if (uuid_equals(&job->to, to)) {
-            return;
-        }
-    }
-    if (old && old->witness) {
-        struct datapath_out out = *old;
-
-        out.witness = false;
-        datapath_set_out(e->c.datapath, to, &out);
-        engine_sync(e);
-    }
 }
 
 static void
