@@ -3,14 +3,17 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/json.h"
 #include "openvswitch/list.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/util.h"
-#include "stream.h"
+#include "socket-util.h"
 #include "util.h"
 
 enum qmp_state {
@@ -33,6 +36,13 @@ struct command {
     char *refusal;              /* QEMU's words, or null. */
 };
 
+/* A file descriptor that leaves with a command. */
+struct passed {
+    struct ovs_list node;       /* In 'passed'. */
+    size_t at;                  /* Where the command begins in 'output'. */
+    int fd;
+};
+
 struct event {
     struct ovs_list node;       /* In 'events'. */
     struct qmp_event event;
@@ -45,13 +55,14 @@ struct qmp {
     char *path;                 /* Null: tests feed it. */
     int timeout_ms;             /* For everything up to QMP_READY. */
     long long deadline;         /* The same; 0: qmp_run() sets it. */
-    struct stream *stream;
+    int fd;                     /* -1: not connected. */
 
     struct json_parser *parser; /* Null between messages. */
     size_t n_message;           /* Bytes of it so far. */
 
     struct ds output;           /* Held back until QEMU has greeted. */
     size_t n_sent;              /* Bytes of 'output' that have left. */
+    struct ovs_list passed;     /* Of struct passed, by 'at'. */
 
     uint64_t next_id;
     struct ovs_list commands;   /* Of struct command, oldest first. */
@@ -69,7 +80,9 @@ qmp_create(void)
 {
     struct qmp *q = xzalloc(sizeof *q);
     q->state = QMP_GREETING;
+    q->fd = -1;
     q->next_id = HELLO_ID + 1;
+    ovs_list_init(&q->passed);
     ovs_list_init(&q->commands);
     ovs_list_init(&q->events);
     ds_init(&q->output);
@@ -84,6 +97,30 @@ command_destroy(struct qmp *q, struct command *c)
     json_destroy(c->result);
     free(c->refusal);
     free(c);
+}
+
+static void
+passed_destroy(struct passed *p)
+{
+    ovs_list_remove(&p->node);
+    close(p->fd);
+    free(p);
+}
+
+/* Ends the connection, and forgets what has not left. */
+static void
+qmp_disconnect(struct qmp *q)
+{
+    if (q->fd >= 0) {
+        close(q->fd);
+        q->fd = -1;
+    }
+    struct passed *p;
+    LIST_FOR_EACH_SAFE (p, node, &q->passed) {
+        passed_destroy(p);
+    }
+    ds_clear(&q->output);
+    q->n_sent = 0;
 }
 
 void
@@ -103,7 +140,7 @@ qmp_destroy(struct qmp *q)
     if (q->parser) {
         json_parser_abort(q->parser);
     }
-    stream_close(q->stream);
+    qmp_disconnect(q);
     ds_destroy(&q->output);
     free(q->path);
     free(q);
@@ -123,24 +160,13 @@ qmp_connect(struct qmp *q, const char *path, int timeout_ms)
 static void
 qmp_try_connect(struct qmp *q)
 {
-    int error = 0;
-    if (!q->stream) {
-        char *name = xasprintf("unix:%s", q->path);
-        error = stream_open(name, &q->stream, DSCP_DEFAULT);
-        free(name);
-    }
-    if (!error) {
-        stream_run(q->stream);
-        error = stream_connect(q->stream);
-    }
-    if (!error) {
+    int fd = make_unix_socket(SOCK_STREAM, true, NULL, q->path);
+    if (fd >= 0) {
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+        q->fd = fd;
         q->state = QMP_GREETING;
-    } else if (error == ENOENT || error == ECONNREFUSED) {
-        stream_close(q->stream);
-        q->stream = NULL;
-    } else if (error != EAGAIN && error != EINPROGRESS) {
-        qmp_fail(q, error, "connecting to %s: %s", q->path,
-                 ovs_strerror(error));
+    } else if (fd != -ENOENT && fd != -ECONNREFUSED) {
+        qmp_fail(q, -fd, "connecting to %s: %s", q->path, ovs_strerror(-fd));
     }
 }
 
@@ -151,14 +177,14 @@ qmp_read(struct qmp *q)
     /* Bounded, so that a QEMU that never stops talking does not keep the loop
      * from its other work. */
     for (int i = 0; i < 64 && q->state != QMP_DEAD; i++) {
-        int n = stream_recv(q->stream, buffer, sizeof buffer);
+        ssize_t n = recv(q->fd, buffer, sizeof buffer, 0);
         if (n > 0) {
             qmp_feed(q, buffer, n);
-        } else if (n == -EAGAIN) {
+        } else if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
             break;
         } else {
-            qmp_fail(q, n ? -n : ECONNRESET, "%s",
-                     n ? ovs_strerror(-n) : "QEMU closed the session");
+            qmp_fail(q, n ? errno : ECONNRESET, "%s",
+                     n ? ovs_strerror(errno) : "QEMU closed the session");
         }
     }
 }
@@ -172,8 +198,7 @@ qmp_run(struct qmp *q, long long now)
     if (q->state == QMP_CONNECTING) {
         qmp_try_connect(q);
     }
-    if (q->stream && q->state != QMP_CONNECTING && q->state != QMP_DEAD) {
-        stream_run(q->stream);
+    if (q->fd >= 0) {
         qmp_read(q);
         qmp_flush(q);
     }
@@ -188,9 +213,6 @@ qmp_wait(struct qmp *q)
 {
     switch (q->state) {
     case QMP_CONNECTING:
-        if (q->stream) {
-            stream_connect_wait(q->stream);
-        }
         poll_timer_wait(QMP_RETRY_MS);
         break;
 
@@ -199,12 +221,10 @@ qmp_wait(struct qmp *q)
         poll_timer_wait(q->timeout_ms);
         /* Fall through. */
     case QMP_READY:
-        if (q->stream) {
-            stream_run_wait(q->stream);
-            stream_recv_wait(q->stream);
-            if (q->n_sent < q->output.length) {
-                stream_send_wait(q->stream);
-            }
+        if (q->fd >= 0) {
+            bool more = q->state != QMP_GREETING
+                        && q->n_sent < q->output.length;
+            poll_fd_wait(q->fd, more ? POLLIN | POLLOUT : POLLIN);
         }
         break;
 
@@ -263,20 +283,72 @@ qmp_send(struct qmp *q, const char *name, struct json *arguments)
     return id;
 }
 
+uint64_t
+qmp_send_fd(struct qmp *q, const char *name, struct json *arguments, int fd)
+{
+    size_t at = q->output.length;
+    uint64_t id = qmp_send(q, name, arguments);
+    if (q->state == QMP_DEAD) {
+        close(fd);
+        return id;
+    }
+    struct passed *p = xmalloc(sizeof *p);
+    p->at = at;
+    p->fd = fd;
+    ovs_list_push_back(&q->passed, &p->node);
+    return id;
+}
+
+/* One write, and the descriptor that belongs to its first byte.  The kernel
+ * hands over one for each write, so a write ends where the next one begins.
+ * Returns as send(). */
+static ssize_t
+qmp_write(struct qmp *q)
+{
+    struct passed *p = NULL, *next;
+    size_t end = q->output.length;
+    LIST_FOR_EACH (next, node, &q->passed) {
+        if (next->at > q->n_sent) {
+            end = next->at;
+            break;
+        }
+        p = next;
+    }
+
+    struct iovec iov = { q->output.string + q->n_sent, end - q->n_sent };
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+    if (p) {
+        memset(&control, 0, sizeof control);
+        msg.msg_control = &control;
+        msg.msg_controllen = sizeof control.space;
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(sizeof p->fd);
+        memcpy(CMSG_DATA(&control.header), &p->fd, sizeof p->fd);
+    }
+    ssize_t n = sendmsg(q->fd, &msg, MSG_NOSIGNAL);
+    if (n > 0 && p) {
+        passed_destroy(p);
+    }
+    return n;
+}
+
 void
 qmp_flush(struct qmp *q)
 {
-    if ((q->state != QMP_READY && q->state != QMP_NEGOTIATING) || !q->stream) {
+    if ((q->state != QMP_READY && q->state != QMP_NEGOTIATING) || q->fd < 0) {
         return;
     }
     while (q->n_sent < q->output.length) {
-        int n = stream_send(q->stream, q->output.string + q->n_sent,
-                            q->output.length - q->n_sent);
-        if (n == -EAGAIN) {
+        ssize_t n = qmp_write(q);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
             return;
-        } else if (n <= 0) {
-            qmp_fail(q, n ? -n : ECONNRESET, "%s",
-                     ovs_strerror(n ? -n : ECONNRESET));
+        } else if (n < 0) {
+            qmp_fail(q, errno, "%s", ovs_strerror(errno));
             return;
         }
         q->n_sent += n;
@@ -403,10 +475,7 @@ qmp_fail(struct qmp *q, int code, const char *format, ...)
     free(text);
 
     q->state = QMP_DEAD;
-    stream_close(q->stream);
-    q->stream = NULL;
-    ds_clear(&q->output);
-    q->n_sent = 0;
+    qmp_disconnect(q);
 }
 
 static const struct json *
@@ -429,9 +498,13 @@ qmp_receive_greeting(struct qmp *q, const struct json *message)
     ds_init(&q->output);
     qmp_put(q, HELLO_ID, "qmp_capabilities", NULL);
     q->state = QMP_NEGOTIATING;
-    qmp_flush(q);
+    struct passed *p;
+    LIST_FOR_EACH (p, node, &q->passed) {
+        p->at += q->output.length;
+    }
     ds_put_buffer(&q->output, later.string, later.length);
     ds_destroy(&later);
+    qmp_flush(q);
 }
 
 static void

@@ -54,6 +54,11 @@ int qmp_status(const struct qmp *, struct err *);
  * qmp_flush() or the next qmp_run(), so that several commands make one
  * write. */
 uint64_t qmp_send(struct qmp *, const char *command, struct json *arguments);
+
+/* The same, with a file descriptor, which is taken over, for a command that
+ * is about one, as "getfd". */
+uint64_t qmp_send_fd(struct qmp *, const char *command,
+                     struct json *arguments, int fd);
 void qmp_flush(struct qmp *);
 
 /* Fetches the reply to 'id' and forgets it: 0 and '*result', which the caller

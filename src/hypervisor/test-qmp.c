@@ -3,15 +3,19 @@
 #include "hypervisor/qmp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "openvswitch/json.h"
+#include "socket-util.h"
 #include "util.h"
 
 #define GREETING "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n"
@@ -254,6 +258,72 @@ test_limits(void **state)
     qmp_destroy(q);
 }
 
+/* A QEMU at the other end of a socket: two descriptors, commands before,
+ * between and behind, all queued before it greets. */
+static void
+test_descriptors(void **state)
+{
+    char dir[] = "/tmp/test-qmp-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    char *path = xasprintf("%s/s", dir);
+    int listener = make_unix_socket(SOCK_STREAM, false, path, NULL);
+    assert_true(listener >= 0);
+    assert_int_equal(listen(listener, 1), 0);
+
+    struct qmp *q = qmp_create();
+    qmp_connect(q, path, 1000);
+    qmp_send(q, "first", NULL);
+    int pipes[2][2];
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pipe(pipes[i]), 0);
+        qmp_send_fd(q, i ? "b" : "a", NULL, pipes[i][1]);
+        qmp_send(q, "next", NULL);
+    }
+    qmp_run(q, 0);
+    int qemu = accept(listener, NULL, NULL);
+    assert_true(qemu >= 0);
+    assert_int_equal(write(qemu, GREETING, strlen(GREETING)),
+                     strlen(GREETING));
+    qmp_run(q, 1);
+
+    /* Each comes with its command, and was closed here. */
+    for (int i = 0; i < 2; i++) {
+        char text[4096], control[CMSG_SPACE(sizeof(int))];
+        struct iovec iov = { text, sizeof text - 1 };
+        struct msghdr msg = {
+            .msg_iov = &iov, .msg_iovlen = 1,
+            .msg_control = control, .msg_controllen = sizeof control,
+        };
+        ssize_t n = recvmsg(qemu, &msg, MSG_DONTWAIT);
+        assert_true(n > 0);
+        text[n] = '\0';
+        assert_non_null(strstr(text, i ? "\"execute\":\"b\""
+                               : "\"execute\":\"a\""));
+        assert_int_equal(!strncmp(text, HELLO, strlen(HELLO)), !i);
+
+        int fd;
+        char byte;
+        struct cmsghdr *header = CMSG_FIRSTHDR(&msg);
+        assert_non_null(header);
+        memcpy(&fd, CMSG_DATA(header), sizeof fd);
+        close(fd);
+        assert_int_equal(read(pipes[i][0], &byte, 1), 0);
+        close(pipes[i][0]);
+    }
+
+    /* One that never leaves is closed, too. */
+    assert_int_equal(pipe(pipes[0]), 0);
+    qmp_send_fd(q, "c", NULL, pipes[0][1]);
+    qmp_destroy(q);
+    assert_int_equal(fcntl(pipes[0][1], F_GETFD), -1);
+    close(pipes[0][0]);
+    close(qemu);
+    close(listener);
+    unlink(path);
+    rmdir(dir);
+    free(path);
+}
+
 static void
 test_nobody_listens(void **state)
 {
@@ -281,6 +351,7 @@ main(void)
         cmocka_unit_test(test_times),
         cmocka_unit_test(test_oversized),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_descriptors),
         cmocka_unit_test(test_nobody_listens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
