@@ -607,6 +607,65 @@ def test_agent_dies_in_copy(hosts, vm):
     assert b.can_ping()
 
 
+def connection_refused(a, uri):
+    host, port = uri.removeprefix("tcp:").rsplit(":", 1)
+    return subprocess.run(
+        ["ip", "netns", "exec", a.namespace, sys.executable, "-c",
+         f"import socket\nsocket.create_connection(('{host}', {port}), 5)"],
+        stderr=subprocess.PIPE).stderr.count(b"ConnectionRefused") > 0
+
+
+def test_agent_dies_listening(hosts, vm):
+    """Nobody can reach that QEMU; the source runs on, and a new agent listens
+    for it again."""
+    a, b = hosts
+    uri = b.do("listen", vm)
+    b.kill()
+    with pytest.raises(Refused) as e:
+        a.do("send", vm, uri)
+    assert os.strerror(e.value.code) == "Connection refused"
+    assert a.state(vm) == "running" and a.can_ping()
+    assert b.start().state(vm) == "listening"
+    switch_over(a, b, vm)
+    assert b.can_ping()
+
+
+def test_nobody_sends(hosts, vm):
+    """Who listens in vain can be told to stop; then nobody can connect."""
+    a, b = hosts
+    uri = b.do("listen", vm)
+    assert b.do("listen", vm) == uri
+    b.do("destroy", vm)
+    assert connection_refused(a, uri)
+    with pytest.raises(Refused):
+        a.do("send", vm, uri)
+    assert a.state(vm) == "running"
+    a.do("cancel", vm)
+
+
+def test_destination_does_not_answer(hosts, vm):
+    """Nothing of it is left, and it does not hold up a cancel."""
+    a, b = hosts
+    b.ip("link", "set", "wan", "down")
+    sending = a.begin("send", vm, f"tcp:{b.address}:4711")
+    time.sleep(0.5)
+    a.do("cancel", vm)          # And the test tries again.
+    assert a.do("query", vm).split()[:2] == ["running", "none"]
+    with pytest.raises(Refused):
+        a.end(sending)
+    b.ip("link", "set", "wan", "up")
+    switch_over(a, b, vm)
+    assert b.can_ping()
+
+
+def test_one_source_only(hosts, vm):
+    a, b = hosts
+    uri = copy(a, b, vm)
+    assert connection_refused(a, uri)
+    a.do("proceed", vm)
+    b.do("grant", vm)
+
+
 def test_watchdog_when_agent_dies(hosts, vm):
     a, b = hosts
     copy(a, b, vm)

@@ -281,12 +281,14 @@ static void
 prepare(struct engine *e, struct incoming *in)
 {
     struct err err = ERR_INIT;
+    struct channel_delay delay;
     char *uri = NULL;
     int error = guest_present(e, in->guest, DATAPATH_HOLD, &err);
 
     if (!error) {
-        error = hypervisor_listen(e->c.hypervisor, &in->guest->vm, &uri,
-                                  &err);
+        channel_get_delay(e->c.channel, &in->source, &delay);
+        error = hypervisor_listen(e->c.hypervisor, &in->guest->vm,
+                                  MAX(delay.rtt_us, 0), &uri, &err);
     }
     if (error == EINPROGRESS) {
         return;

@@ -308,6 +308,7 @@ hypervisor_boot(struct hypervisor *hv, const struct vm *vm OVS_UNUSED,
 
 int
 hypervisor_listen(struct hypervisor *hv, const struct vm *vm OVS_UNUSED,
+                  unsigned int rtt_us OVS_UNUSED,
                   char **uri, struct err *err)
 {
     struct world_host *h = host_of(hv);

@@ -70,8 +70,8 @@ struct hypervisor_class {
     int (*cancel)(struct hypervisor *, const struct uuid *, struct err *);
 
     /* The destination's. */
-    int (*listen)(struct hypervisor *, const struct vm *, char **uri,
-                  struct err *);
+    int (*listen)(struct hypervisor *, const struct vm *, unsigned int rtt_us,
+                  char **uri, struct err *);
     int (*grant)(struct hypervisor *, const struct uuid *, struct err *);
 };
 

@@ -142,10 +142,10 @@ hypervisor_boot(struct hypervisor *hv, const struct vm *vm, struct err *err)
 }
 
 int
-hypervisor_listen(struct hypervisor *hv, const struct vm *vm, char **uri,
-                  struct err *err)
+hypervisor_listen(struct hypervisor *hv, const struct vm *vm,
+                  unsigned int rtt_us, char **uri, struct err *err)
 {
-    return result_named(hv, hv->class->listen(hv, vm, uri, err),
+    return result_named(hv, hv->class->listen(hv, vm, rtt_us, uri, err),
                         "expecting", vm, err);
 }
 

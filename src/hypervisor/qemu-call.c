@@ -42,12 +42,11 @@ call_begin(struct qemu_vm *vm, enum call_id id)
 }
 
 static void
-add(struct qemu_vm *vm, enum call_id id, const char *command,
-    struct json *arguments, bool tolerant)
+add(struct qemu_vm *vm, enum call_id id, uint64_t command_id, bool tolerant)
 {
     struct call *c = &vm->calls[id];
     ovs_assert(c->n < CALL_MAX);
-    c->ids[c->n] = qmp_send(vm->qmp, command, arguments);
+    c->ids[c->n] = command_id;
     c->tolerant[c->n] = tolerant;
     c->n++;
 }
@@ -56,14 +55,21 @@ void
 call_add(struct qemu_vm *vm, enum call_id id, const char *command,
          struct json *arguments)
 {
-    add(vm, id, command, arguments, false);
+    add(vm, id, qmp_send(vm->qmp, command, arguments), false);
+}
+
+void
+call_add_fd(struct qemu_vm *vm, enum call_id id, const char *command,
+            struct json *arguments, int fd)
+{
+    add(vm, id, qmp_send_fd(vm->qmp, command, arguments, fd), false);
 }
 
 void
 call_add_tolerant(struct qemu_vm *vm, enum call_id id, const char *command,
                   struct json *arguments)
 {
-    add(vm, id, command, arguments, true);
+    add(vm, id, qmp_send(vm->qmp, command, arguments), true);
 }
 
 bool

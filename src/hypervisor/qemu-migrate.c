@@ -5,16 +5,22 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "hypervisor/qemu-args.h"
+#include "hypervisor/qemu-socket.h"
 #include "hypervisor/qemu-watchdog.h"
 #include "hypervisor/qmp.h"
 #include "openvswitch/json.h"
+#include "openvswitch/poll-loop.h"
 #include "openvswitch/util.h"
 #include "util.h"
 
 /* Bytes a second that stand for "no limit". */
 #define BANDWIDTH_MAX (1LL << 40)
+
+/* What QEMU calls the connection while it is its own. */
+#define CONNECTION_NAME "migration"
 
 /* QEMU repeats its RARP; once is enough for whoever still listens to it. */
 #define ANNOUNCE_ROUNDS 1
@@ -84,41 +90,24 @@ add_tls(struct qemu_vm *vm, enum call_id call, bool source,
     json_object_put_string(parameters, "tls-creds", "tls0");
 }
 
+/* QEMU takes over 'fd', and then uses it for 'command'. */
+static void
+add_connection(struct qemu_vm *vm, enum call_id call, const char *command,
+               int fd)
+{
+    struct json *name = json_object_create();
+    json_object_put_string(name, "fdname", CONNECTION_NAME);
+    call_add_fd(vm, call, "getfd", name, fd);
+
+    struct json *uri = json_object_create();
+    json_object_put_string(uri, "uri", "fd:"CONNECTION_NAME);
+    call_add(vm, call, command, uri);
+}
+
 /* Destination. */
 
-static struct json *
-incoming_uri(const struct qemu_vm *vm)
-{
-    const char *address = vm->qemu->address;
-    bool v6 = strchr(address, ':');
-    struct json *arguments = json_object_create();
-    json_object_put_format(arguments, "uri", "tcp:%s%s%s:0", v6 ? "[" : "",
-                           address, v6 ? "]" : "");
-    return arguments;
-}
-
-char *
-qemu_listen_uri(const struct json *query_migrate)
-{
-    const struct json *list
-        = query_migrate && query_migrate->type == JSON_OBJECT
-          ? shash_find_data(json_object(query_migrate), "socket-address")
-          : NULL;
-    if (!list || list->type != JSON_ARRAY || !json_array(list)->n) {
-        return NULL;
-    }
-    const struct json *first = json_array(list)->elems[0];
-    const char *host = qemu_json_string(first, "host");
-    const char *port = qemu_json_string(first, "port");
-    bool v6 = strchr(host, ':');
-    return (*host && *port
-            ? xasprintf("tcp:%s%s%s:%s", v6 ? "[" : "", host, v6 ? "]" : "",
-                        port)
-            : NULL);
-}
-
 static int
-open_for_migration(struct qemu_vm *vm, struct err *err)
+prepare_to_receive(struct qemu_vm *vm, struct err *err)
 {
     if (call_begin(vm, CALL_LISTEN)) {
         struct json *parameters = json_object_create();
@@ -127,28 +116,13 @@ open_for_migration(struct qemu_vm *vm, struct err *err)
                  capabilities(false));
         add_tls(vm, CALL_LISTEN, false, parameters);
         call_add(vm, CALL_LISTEN, "migrate-set-parameters", parameters);
-        call_add(vm, CALL_LISTEN, "migrate-incoming", incoming_uri(vm));
-        call_add(vm, CALL_LISTEN, "query-migrate", NULL);
     }
-    struct json *results[CALL_MAX] = { NULL };
-    int error = call_end_with_results(vm, CALL_LISTEN, results, CALL_MAX,
-                                      err);
-    if (error) {
-        return error;
-    }
-    for (size_t i = 0; i < CALL_MAX; i++) {
-        if (!vm->uri) {
-            vm->uri = qemu_listen_uri(results[i]);
-        }
-        json_destroy(results[i]);
-    }
-    return vm->uri ? 0 : err_set(err, EPROTO, "QEMU does not say where it "
-                                 "listens");
+    return call_end(vm, CALL_LISTEN, err);
 }
 
 int
-qemu_listen(struct hypervisor *hv, const struct vm *record, char **uri,
-            struct err *err)
+qemu_listen(struct hypervisor *hv, const struct vm *record,
+            unsigned int rtt_us, char **uri, struct err *err)
 {
     struct qemu *q = qemu_cast(hv);
     int error = qemu_args_check(record, err);
@@ -169,7 +143,9 @@ qemu_listen(struct hypervisor *hv, const struct vm *record, char **uri,
     }
     error = qemu_find_ready(hv, &record->uuid, &vm, err);
     if (!error && !vm->uri) {
-        error = open_for_migration(vm, err);
+        error = prepare_to_receive(vm, err);
+        error = error ? error : qemu_socket_listen(
+            q->address, rtt_us, &vm->listener, &vm->uri, err);
     }
     if (error != EINPROGRESS) {
         vm->starting = false;
@@ -180,12 +156,82 @@ qemu_listen(struct hypervisor *hv, const struct vm *record, char **uri,
     return error;
 }
 
+static bool
+can_accept(const struct qemu_vm *vm)
+{
+    return (vm->listener >= 0 && vm->state != VM_STARTING
+            && !qmp_status(vm->qmp, NULL));
+}
+
+void
+qemu_migrate_close(struct qemu_vm *vm)
+{
+    if (vm->listener >= 0) {
+        close(vm->listener);
+        vm->listener = -1;
+    }
+}
+
+/* The first who connects is the source.  If it cannot be handed over, the
+ * connection breaks, and the source knows. */
+static void
+accept_source(struct qemu_vm *vm)
+{
+    int fd;
+    int error = qemu_socket_accept(vm->listener, &fd);
+    if (error == EINPROGRESS) {
+        return;
+    }
+    qemu_migrate_close(vm);
+    /* Before QEMU has it: from then on no other agent has to listen. */
+    if (!error && qemu_vm_set_mark(vm, "uri", vm->uri, NULL)) {
+        close(fd);
+        error = EIO;
+    }
+    if (error) {
+        free(vm->uri);
+        vm->uri = NULL;
+        return;
+    }
+    call_begin(vm, CALL_RECEIVE);
+    add_connection(vm, CALL_RECEIVE, "migrate-incoming", fd);
+}
+
+void
+qemu_migrate_run(struct qemu_vm *vm)
+{
+    if (can_accept(vm)) {
+        accept_source(vm);
+    }
+    if (call_is_pending(vm, CALL_RECEIVE)
+        && call_end(vm, CALL_RECEIVE, NULL) == EREMOTEIO) {
+        /* With the connection, so that the source does not wait for ever. */
+        qemu_process_kill(vm->process, SIGKILL);
+    }
+}
+
+void
+qemu_migrate_wait(struct qemu_vm *vm)
+{
+    if (can_accept(vm)) {
+        poll_fd_wait(vm->listener, POLLIN);
+    }
+    if (vm->send == SEND_WATCHDOG) {
+        watchdog_wait(vm->watchdog);
+    } else if (vm->send == SEND_CONNECT && vm->connection >= 0) {
+        poll_fd_wait(vm->connection, POLLOUT);
+        poll_timer_wait_until(vm->dial_until);
+    } else if (vm->send == SEND_COPY && vm->progress_at) {
+        poll_timer_wait_until(vm->progress_at);
+    }
+}
+
 /* Lets the guest go, and remembers first that it may have gone. */
 static int
 let_run(struct qemu_vm *vm, struct err *err)
 {
     if (call_begin(vm, CALL_GRANT)) {
-        int error = qemu_vm_set_mark(vm, "granted", true, err);
+        int error = qemu_vm_set_mark(vm, "granted", "", err);
         if (error) {
             return error;
         }
@@ -240,6 +286,10 @@ qemu_migrate_reset(struct qemu_vm *vm)
 {
     watchdog_release(vm->watchdog, &vm->qemu->old_watchdogs);
     vm->watchdog = NULL;
+    if (vm->connection >= 0) {
+        close(vm->connection);
+        vm->connection = -1;
+    }
     vm->send = SEND_IDLE;
     vm->proceeding = false;
     vm->progress_at = 0;
@@ -275,27 +325,64 @@ start_watchdog(struct qemu_vm *vm, struct err *err)
     return error;
 }
 
+/* 0 once there is a connection, which is then in vm->connection. */
+static int
+connect_to(struct qemu_vm *vm, const char *uri, unsigned int rtt_us,
+           struct err *err)
+{
+    if (vm->connection < 0) {
+        vm->dial_until = vm->qemu->up.now + QEMU_DIAL_TIMEOUT_MS;
+        int error = qemu_socket_connect(uri, rtt_us, &vm->connection, err);
+        if (error) {
+            return error;
+        }
+    }
+    int error = qemu_socket_status(vm->connection, err);
+    if (error == EINPROGRESS && vm->qemu->up.now >= vm->dial_until) {
+        error = err_set(err, ETIMEDOUT, "%.100s does not answer", uri);
+    }
+    return error;
+}
+
+static void
+begin_command(struct qemu_vm *vm, const char *uri,
+              const struct migration_limits *limits)
+{
+    struct json *parameters = limit_parameters(limits);
+    put_integer(parameters, "announce-rounds", ANNOUNCE_ROUNDS);
+    char *host = qemu_socket_host(uri);
+    json_object_put_string(parameters, "tls-hostname", host);
+    free(host);
+
+    vm->was_running = vm->state == VM_RUNNING;
+    vm->migration = MIGRATION_SETUP;    /* Forgets an earlier one. */
+    vm->error[0] = '\0';
+    call_add(vm, CALL_SEND, "migrate-set-capabilities", capabilities(true));
+    add_tls(vm, CALL_SEND, true, parameters);
+    call_add(vm, CALL_SEND, "migrate-set-parameters", parameters);
+    add_connection(vm, CALL_SEND, "migrate", vm->connection);
+    vm->connection = -1;
+}
+
 static int
 send_command(struct qemu_vm *vm, const char *uri,
              const struct migration_limits *limits, struct err *err)
 {
     if (call_begin(vm, CALL_SEND)) {
-        struct json *parameters = limit_parameters(limits);
-        put_integer(parameters, "announce-rounds", ANNOUNCE_ROUNDS);
-        struct json *arguments = json_object_create();
-        json_object_put_string(arguments, "uri", uri);
-
-        vm->was_running = vm->state == VM_RUNNING;
-        vm->migration = MIGRATION_SETUP;    /* Forgets an earlier one. */
-        vm->error[0] = '\0';
-        call_add(vm, CALL_SEND, "migrate-set-capabilities",
-                 capabilities(true));
-        add_tls(vm, CALL_SEND, true, parameters);
-        call_add(vm, CALL_SEND, "migrate-set-parameters", parameters);
-        call_add(vm, CALL_SEND, "migrate", arguments);
+        if (vm->connection < 0) {
+            /* Begun, and then nobody asked for too long.  Events tell. */
+            vm->send = SEND_COPY;
+            return EINPROGRESS;
+        }
+        begin_command(vm, uri, limits);
     }
     int error = call_end(vm, CALL_SEND, err);
     if (error && error != EINPROGRESS) {
+        /* Unless QEMU has used it, it would keep it. */
+        struct json *name = json_object_create();
+        json_object_put_string(name, "fdname", CONNECTION_NAME);
+        qmp_forget(vm->qmp, qmp_send(vm->qmp, "closefd", name));
+        qmp_flush(vm->qmp);
         vm->migration = MIGRATION_NONE;
         qemu_migrate_reset(vm);
     } else if (!error) {
@@ -426,6 +513,14 @@ qemu_send(struct hypervisor *hv, const struct uuid *uuid, const char *uri,
     if (!error && vm->send == SEND_WATCHDOG) {
         error = watchdog_status(vm->watchdog, err);
         if (!error) {
+            vm->send = SEND_CONNECT;
+        } else if (error != EINPROGRESS) {
+            qemu_migrate_reset(vm);
+        }
+    }
+    if (!error && vm->send == SEND_CONNECT) {
+        error = connect_to(vm, uri, limits->rtt_us, err);
+        if (!error) {
             vm->send = SEND_COMMAND;
         } else if (error != EINPROGRESS) {
             qemu_migrate_reset(vm);
@@ -551,7 +646,7 @@ qemu_cancel(struct hypervisor *hv, const struct uuid *uuid, struct err *err)
     if (vm->incoming && !vm->granted) {
         return err_set(err, EINVAL, "it is being received here; destroy it");
     }
-    if (vm->send == SEND_WATCHDOG) {
+    if (vm->send == SEND_WATCHDOG || vm->send == SEND_CONNECT) {
         qemu_migrate_reset(vm);
     }
 

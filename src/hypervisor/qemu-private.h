@@ -7,6 +7,7 @@
  *      qemu-vm.c           one VM: folder, process, session, state
  *      qemu-capture.c      filters on NICs
  *      qemu-migrate.c      sending and receiving
+ *      qemu-socket.c       the connection between the two
  *      qemu-call.c         commands in flight
  *      qemu-args.c         the command line
  *      qemu-process.c      processes that outlive us
@@ -20,6 +21,8 @@
  *      log         what QEMU printed
  *      incoming    exists if this QEMU was started to receive a migration
  *      granted     exists if grant() may have let it run here
+ *      uri         where the source of a migration has connected; exists from
+ *                  then on
  *      captureN    socket for the frames of NIC N
  *      io/         belongs to QEMU's user; see qemu-args.h
  *
@@ -42,6 +45,7 @@ struct watchdog;
 #define QEMU_CONNECT_TIMEOUT_MS 10000   /* From start to monitor. */
 #define QEMU_RECONNECT_MS 1000          /* After a session died. */
 #define QEMU_QUIT_TIMEOUT_MS 2000       /* Then it is killed. */
+#define QEMU_DIAL_TIMEOUT_MS 10000      /* To the destination. */
 #define QEMU_PROGRESS_MS 100            /* Between looks at a copy. */
 #define QEMU_FORGET_MS 5000             /* Results that nobody fetches. */
 #define QEMU_MAX_EVENTS 65536           /* That nobody takes. */
@@ -64,6 +68,7 @@ enum call_id {
     CALL_STOP,
     CALL_CAPTURE,
     CALL_LISTEN,
+    CALL_RECEIVE,
     CALL_GRANT,                 /* And take_back(). */
     CALL_SEND,
     CALL_PROGRESS,
@@ -89,6 +94,7 @@ struct call {
 enum send_phase {
     SEND_IDLE,
     SEND_WATCHDOG,              /* Waits for the watchdog. */
+    SEND_CONNECT,               /* Waits for the connection. */
     SEND_COMMAND,               /* Waits for the reply to "migrate". */
     SEND_COPY,                  /* QEMU's events say how far it is. */
     SEND_FAILED,                /* Waits for the reason. */
@@ -121,10 +127,13 @@ struct qemu_vm {
     bool incoming;              /* Started to receive. */
     bool granted;               /* grant() may have let it run. */
     bool cont_refused;          /* ... but QEMU said no. */
-    char *uri;                  /* Where it listens; null: not yet. */
+    char *uri;                  /* Where we listen; null: not yet. */
+    int listener;               /* -1: none, or somebody has connected. */
 
     /* Source. */
     enum send_phase send;
+    int connection;             /* Not yet QEMU's; -1: none. */
+    long long dial_until;       /* Deadline of SEND_CONNECT. */
     bool was_running;           /* When the copy began. */
     bool proceeding;            /* "migrate-continue" was sent. */
     long long progress_at;      /* When to look next. */
@@ -169,6 +178,8 @@ int qemu_find_ready(const struct hypervisor *, const struct uuid *,
 bool call_begin(struct qemu_vm *, enum call_id);
 void call_add(struct qemu_vm *, enum call_id, const char *command,
               struct json *arguments);
+void call_add_fd(struct qemu_vm *, enum call_id, const char *command,
+                 struct json *arguments, int fd);
 void call_add_tolerant(struct qemu_vm *, enum call_id, const char *command,
                        struct json *arguments);
 int call_end(struct qemu_vm *, enum call_id, struct err *);
@@ -197,7 +208,10 @@ int qemu_vm_remove(struct qemu_vm *, struct err *);
 void qemu_vm_run(struct qemu_vm *);
 void qemu_vm_wait(struct qemu_vm *);
 void qemu_vm_get_info(const struct qemu_vm *, struct hypervisor_info *);
-int qemu_vm_set_mark(struct qemu_vm *, const char *mark, bool, struct err *);
+
+/* Marks are files.  They remember 'text', or do not exist (null). */
+int qemu_vm_set_mark(struct qemu_vm *, const char *mark, const char *text,
+                     struct err *);
 
 /* What QEMU's words for the state of a guest and of a migration mean. */
 enum vm_state qemu_vm_state(const struct qemu_vm *, const char *status);
@@ -209,8 +223,8 @@ int qemu_set_capture(struct hypervisor *, const struct uuid *,
 struct capture *qemu_capture(struct hypervisor *, const struct uuid *);
 
 /* qemu-migrate.c */
-int qemu_listen(struct hypervisor *, const struct vm *, char **uri,
-                struct err *);
+int qemu_listen(struct hypervisor *, const struct vm *, unsigned int rtt_us,
+                char **uri, struct err *);
 int qemu_send(struct hypervisor *, const struct uuid *, const char *uri,
               const struct migration_limits *, struct copy_progress *,
               struct err *);
@@ -221,10 +235,14 @@ int qemu_grant(struct hypervisor *, const struct uuid *, struct err *);
 int qemu_take_back(struct hypervisor *, const struct uuid *, struct err *);
 int qemu_cancel(struct hypervisor *, const struct uuid *, struct err *);
 
+/* Takes the connection of a migration that comes in. */
+void qemu_migrate_run(struct qemu_vm *);
+void qemu_migrate_wait(struct qemu_vm *);
+
 /* Forgets how far sending was; the session ended. */
 void qemu_migrate_reset(struct qemu_vm *);
 
-/* Where a QEMU that listens said to send; null if it did not. */
-char *qemu_listen_uri(const struct json *query_migrate);
+/* From now on nobody can connect. */
+void qemu_migrate_close(struct qemu_vm *);
 
 #endif /* hypervisor/qemu-private.h */

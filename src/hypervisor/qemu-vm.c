@@ -23,6 +23,8 @@
 #include "util.h"
 #include "uuid.h"
 
+#define MARK_MAX_LEN 255
+
 enum { HELLO_UUID, HELLO_NAME, HELLO_STATUS, HELLO_MIGRATE, N_HELLO };
 
 struct qemu_vm *
@@ -33,6 +35,7 @@ qemu_vm_create(struct qemu *q, const struct uuid *uuid)
     vm->uuid = *uuid;
     vm->folder = xasprintf("%s/"UUID_FMT, q->run_dir, UUID_ARGS(uuid));
     vm->state = VM_ABSENT;
+    vm->listener = vm->connection = -1;
     hmap_insert(&q->vms, &vm->node, uuid_hash(uuid));
     return vm;
 }
@@ -43,6 +46,7 @@ vm_detach(struct qemu_vm *vm)
 {
     calls_clear(vm);
     qemu_migrate_reset(vm);
+    qemu_migrate_close(vm);
     qmp_destroy(vm->qmp);
     vm->qmp = NULL;
     qemu_process_close(vm->process);
@@ -76,16 +80,32 @@ vm_has_mark(const struct qemu_vm *vm, const char *mark)
     return exists;
 }
 
-/* Marks are files: their being there is all that they say. */
+/* What a mark remembers, which the caller frees; null if there is none. */
+static char *
+vm_get_mark(const struct qemu_vm *vm, const char *mark)
+{
+    char text[MARK_MAX_LEN + 1];
+    ssize_t n = -1;
+    char *path = vm_path(vm, mark);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        n = read(fd, text, sizeof text - 1);
+        close(fd);
+    }
+    free(path);
+    return n < 0 ? NULL : xmemdup0(text, n);
+}
+
 int
-qemu_vm_set_mark(struct qemu_vm *vm, const char *mark, bool set,
+qemu_vm_set_mark(struct qemu_vm *vm, const char *mark, const char *text,
                  struct err *err)
 {
     int error = 0;
     char *path = vm_path(vm, mark);
-    if (set) {
-        int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-        error = fd < 0 ? errno : 0;
+    if (text) {
+        ssize_t len = strlen(text);
+        int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        error = fd < 0 || write(fd, text, len) != len ? errno : 0;
         if (fd >= 0) {
             close(fd);
         }
@@ -253,8 +273,10 @@ qemu_vm_start(struct qemu_vm *vm, const struct vm *record, bool incoming,
     ovs_assert(!vm->process);
     struct files files = FILES_INIT;
     int error = qemu_vm_prepare(vm, record, err);
-    error = error ? error : qemu_vm_set_mark(vm, "granted", false, err);
-    error = error ? error : qemu_vm_set_mark(vm, "incoming", incoming, err);
+    error = error ? error : qemu_vm_set_mark(vm, "granted", NULL, err);
+    error = error ? error : qemu_vm_set_mark(vm, "uri", NULL, err);
+    error = error ? error : qemu_vm_set_mark(vm, "incoming",
+                                             incoming ? "" : NULL, err);
     error = error ? error : files_open(&files, vm, record, err);
     error = error ? error : spawn(vm, record, incoming, &files, err);
     if (!error) {
@@ -288,6 +310,7 @@ qemu_vm_adopt(struct qemu_vm *vm)
 
     vm->incoming = vm_has_mark(vm, "incoming");
     vm->granted = vm_has_mark(vm, "granted");
+    vm->uri = vm_get_mark(vm, "uri");
     vm->n_nics = count_taps(vm);
     if (!error) {
         vm_connect(vm);
@@ -335,13 +358,13 @@ vm_ended(struct qemu_vm *vm, const char *how)
     vm_detach(vm);
     if (vm->cont_refused) {
         /* It never ran, whatever was intended. */
-        qemu_vm_set_mark(vm, "granted", false, NULL);
+        qemu_vm_set_mark(vm, "granted", NULL, NULL);
         vm->granted = false;
     }
     if (vm->stopping) {
         vm->state = VM_ABSENT;
         ovs_strlcpy(vm->error, "stopped", sizeof vm->error);
-        qemu_vm_set_mark(vm, "pid", false, NULL);
+        qemu_vm_set_mark(vm, "pid", NULL, NULL);
     } else {
         char line[160];
         vm->state = VM_FAILED;
@@ -409,9 +432,6 @@ vm_say_hello(struct qemu_vm *vm)
             qemu_json_string(results[HELLO_MIGRATE], "status"));
         vm->state = qemu_vm_state(
             vm, qemu_json_string(results[HELLO_STATUS], "status"));
-        if (vm->incoming && !vm->uri) {
-            vm->uri = qemu_listen_uri(results[HELLO_MIGRATE]);
-        }
     }
     for (size_t i = 0; i < N_HELLO; i++) {
         json_destroy(results[i]);
@@ -460,6 +480,7 @@ qemu_vm_run(struct qemu_vm *vm)
     if (vm->qmp) {
         /* Before looking whether it has ended: its last words count. */
         vm_run_session(vm);
+        qemu_migrate_run(vm);
     }
     char how[32];
     if (vm->process && qemu_process_has_ended(vm->process, how, sizeof how)) {
@@ -479,17 +500,12 @@ qemu_vm_wait(struct qemu_vm *vm)
     if (vm->qmp) {
         qmp_wait(vm->qmp);
     }
-    if (vm->send == SEND_WATCHDOG) {
-        watchdog_wait(vm->watchdog);
-    }
+    qemu_migrate_wait(vm);
     if (vm->reconnect_at) {
         poll_timer_wait_until(vm->reconnect_at);
     }
     if (vm->stopping && vm->process) {
         poll_timer_wait_until(vm->quitting ? vm->kill_at : vm->quit_at);
-    }
-    if (vm->send == SEND_COPY && vm->progress_at) {
-        poll_timer_wait_until(vm->progress_at);
     }
 }
 
@@ -514,12 +530,13 @@ qemu_vm_end(struct qemu_vm *vm, unsigned int grace_ms, struct err *err)
     if (!vm->process) {
         if (vm->state == VM_FAILED) {
             vm->state = VM_ABSENT;
-            return qemu_vm_set_mark(vm, "pid", false, err);
+            return qemu_vm_set_mark(vm, "pid", NULL, err);
         }
         return 0;
     }
 
     if (!vm->stopping) {
+        qemu_migrate_close(vm);
         vm->stopping = true;
         vm->quit_at = now + grace_ms;
         if (grace_ms && !qmp_status(vm->qmp, NULL)) {

@@ -39,6 +39,7 @@
 #include "uuid.h"
 
 #define LINE_MAX_LEN 8192
+#define RTT_US 1000
 
 struct operation {
     struct ovs_list node;
@@ -99,7 +100,7 @@ do_listen(struct driver *d, struct operation *op, struct ds *result,
 {
     char *uri;
     make_record(op);
-    int error = hypervisor_listen(d->hv, &op->vm, &uri, err);
+    int error = hypervisor_listen(d->hv, &op->vm, RTT_US, &uri, err);
     if (!error) {
         ds_put_cstr(result, uri);
         free(uri);
@@ -175,7 +176,7 @@ do_send(struct driver *d, struct operation *op, struct ds *result,
     struct copy_progress progress;
     sscanf(op->argument, "%127s %llu", uri, &bandwidth);
     struct migration_limits limits = {
-        .bandwidth = bandwidth, .downtime_ms = 5,
+        .bandwidth = bandwidth, .downtime_ms = 5, .rtt_us = RTT_US,
     };
     int error = hypervisor_send(d->hv, &op->vm.uuid, uri, &limits, &progress,
                                 err);
