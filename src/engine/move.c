@@ -380,7 +380,6 @@ static enum step_result
 copy(struct outgoing *o, struct err *err)
 {
     struct engine *e = o->engine;
-    struct channel_delay delay;
     int error = 0;
 
     if (o->cancel) {
@@ -397,8 +396,6 @@ copy(struct outgoing *o, struct err *err)
         o->armed = !error;
     }
     if (!error) {
-        channel_get_delay(e->c.channel, &o->destination, &delay);
-        o->limits.rtt_us = MAX(delay.rtt_us, 0);
         error = hypervisor_send(e->c.hypervisor, &o->vm.uuid, o->uri,
                                 &o->limits, &o->progress, err);
     }

@@ -97,8 +97,6 @@ struct hypervisor_event {
 struct migration_limits {
     uint64_t bandwidth;         /* Bytes a second; 0: no limit. */
     unsigned int downtime_ms;   /* Stop when the rest takes this long. */
-    unsigned int rtt_us;        /* To the destination, by which the connection
-                                 * is sized; 0: unknown.  send() only. */
 };
 
 struct copy_progress {
@@ -174,10 +172,12 @@ int hypervisor_prepare(struct hypervisor *, const struct vm *, struct err *);
 int hypervisor_boot(struct hypervisor *, const struct vm *, struct err *);
 
 /* Destination: be ready to load 'vm', without running it, and store in '*uri'
- * where to send it.  The caller frees '*uri'.  'rtt_us' as in struct
- * migration_limits.  One connection is accepted, and only as long as this
- * process lives: if it dies before, the source's send() fails, and listen()
- * of a later process stores another '*uri'. */
+ * where to send it.  The caller frees '*uri'.  'rtt_us' is the round trip to
+ * the source, by which the connection is sized; 0: unknown.
+ *
+ * One connection is accepted, and only as long as this process lives: if it
+ * dies before, the source's send() fails, and listen() of a later process
+ * stores another '*uri'. */
 int hypervisor_listen(struct hypervisor *, const struct vm *,
                       unsigned int rtt_us, char **uri, struct err *);
 

@@ -327,12 +327,11 @@ start_watchdog(struct qemu_vm *vm, struct err *err)
 
 /* 0 once there is a connection, which is then in vm->connection. */
 static int
-connect_to(struct qemu_vm *vm, const char *uri, unsigned int rtt_us,
-           struct err *err)
+connect_to(struct qemu_vm *vm, const char *uri, struct err *err)
 {
     if (vm->connection < 0) {
         vm->dial_until = vm->qemu->up.now + QEMU_DIAL_TIMEOUT_MS;
-        int error = qemu_socket_connect(uri, rtt_us, &vm->connection, err);
+        int error = qemu_socket_connect(uri, &vm->connection, err);
         if (error) {
             return error;
         }
@@ -519,7 +518,7 @@ qemu_send(struct hypervisor *hv, const struct uuid *uuid, const char *uri,
         }
     }
     if (!error && vm->send == SEND_CONNECT) {
-        error = connect_to(vm, uri, limits->rtt_us, err);
+        error = connect_to(vm, uri, err);
         if (!error) {
             vm->send = SEND_COMMAND;
         } else if (error != EINPROGRESS) {

@@ -19,13 +19,14 @@
 /* How fast a stream may be, in bytes a second: 1 Gbit/s. */
 #define EXPECTED_RATE 125000000ULL
 
-/* What a destination can have received and not loaded yet.  Less than the
- * minimum makes a loaded machine wait for its own scheduler. */
+/* What a destination can have received and not loaded yet.  With less than
+ * the minimum a busy machine waits for its own scheduler. */
 #define WINDOW_MIN (256 << 10)
 #define WINDOW_MAX (16 << 20)
 
 /* What a source can have written and not sent yet.  Apart from this its
- * buffer holds only what is under way, which the window limits. */
+ * buffer holds only what is under way, which the window limits; so the kernel
+ * may choose its size. */
 #define UNSENT_MAX (256 << 10)
 
 size_t
@@ -35,13 +36,13 @@ qemu_socket_window(unsigned int rtt_us)
     return !rtt_us ? 0 : MIN(MAX(n, WINDOW_MIN), WINDOW_MAX);
 }
 
-/* Sets one of the socket's buffers, beyond the system's maximum if we may.
- * The kernel doubles the value, for what it needs itself. */
+/* Sets the receive buffer, beyond the system's maximum if we may.  The kernel
+ * doubles the value, for what it needs itself. */
 static void
-set_buffer(int fd, int force, int option, int size)
+set_window(int fd, int size)
 {
-    if (setsockopt(fd, SOL_SOCKET, force, &size, sizeof size)) {
-        setsockopt(fd, SOL_SOCKET, option, &size, sizeof size);
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size)) {
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
     }
 }
 
@@ -134,7 +135,7 @@ qemu_socket_listen(const char *address, unsigned int rtt_us, int *listener,
     /* Before listen(), for the window's scale is settled when the connection
      * is made.  It inherits the size. */
     if (rtt_us) {
-        set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, qemu_socket_window(rtt_us));
+        set_window(fd, qemu_socket_window(rtt_us));
     }
     char *uri = NULL;
     if (bind(fd, (struct sockaddr *) &ss, ss_length(&ss)) || listen(fd, 1)
@@ -165,20 +166,13 @@ qemu_socket_accept(int listener, int *fdp)
 }
 
 int
-qemu_socket_connect(const char *uri, unsigned int rtt_us, int *fdp,
-                    struct err *err)
+qemu_socket_connect(const char *uri, int *fdp, struct err *err)
 {
     int fd;
     struct sockaddr_storage ss;
     int error = open_socket(uri, &ss, &fd, err);
     if (error) {
         return error;
-    }
-    /* All that is under way has to fit, also where the system's maximum is
-     * too small for a long path. */
-    if (rtt_us) {
-        set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF,
-                   qemu_socket_window(rtt_us) + UNSENT_MAX);
     }
     /* QEMU fills its own buffers before it writes. */
     int on = 1, unsent = UNSENT_MAX;

@@ -30,8 +30,7 @@ int qemu_socket_accept(int listener, int *fd);
 
 /* Begins to connect; qemu_socket_status() says what has become of it: 0,
  * EINPROGRESS, or why not. */
-int qemu_socket_connect(const char *uri, unsigned int rtt_us, int *fd,
-                        struct err *);
+int qemu_socket_connect(const char *uri, int *fd, struct err *);
 int qemu_socket_status(int fd, struct err *);
 
 /* The address in 'uri', without brackets, which the caller frees; null if

@@ -176,7 +176,7 @@ do_send(struct driver *d, struct operation *op, struct ds *result,
     struct copy_progress progress;
     sscanf(op->argument, "%127s %llu", uri, &bandwidth);
     struct migration_limits limits = {
-        .bandwidth = bandwidth, .downtime_ms = 5, .rtt_us = RTT_US,
+        .bandwidth = bandwidth, .downtime_ms = 5,
     };
     int error = hypervisor_send(d->hv, &op->vm.uuid, uri, &limits, &progress,
                                 err);

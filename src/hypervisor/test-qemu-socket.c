@@ -79,7 +79,7 @@ check_connection(const char *address, const char *prefix)
     assert_int_equal(strncmp(uri, prefix, strlen(prefix)), 0);
     assert_int_equal(qemu_socket_accept(listener, &there), EINPROGRESS);
 
-    assert_int_equal(qemu_socket_connect(uri, rtt_us, &here, NULL), 0);
+    assert_int_equal(qemu_socket_connect(uri, &here, NULL), 0);
     wait_fd(listener, POLLIN);
     assert_int_equal(qemu_socket_accept(listener, &there), 0);
     wait_fd(here, POLLOUT);
@@ -101,7 +101,7 @@ check_connection(const char *address, const char *prefix)
 
     /* Nobody listens there any more. */
     struct err err = ERR_INIT;
-    int error = qemu_socket_connect(uri, rtt_us, &here, &err);
+    int error = qemu_socket_connect(uri, &here, &err);
     if (!error) {
         wait_fd(here, POLLOUT);
         error = qemu_socket_status(here, &err);
@@ -138,7 +138,7 @@ test_bad_uri(void **state)
     };
     for (size_t i = 0; i < ARRAY_SIZE(uris); i++) {
         int fd = -7;
-        assert_int_equal(qemu_socket_connect(uris[i], 0, &fd, NULL), EINVAL);
+        assert_int_equal(qemu_socket_connect(uris[i], &fd, NULL), EINVAL);
         assert_int_equal(fd, -7);
     }
 }
