@@ -567,9 +567,8 @@ run_abort(struct engine *e, struct incoming *in)
 {
     return_frames(e, in);
 
-    int error = guest_dismantle(e, in->guest, NULL);
-    if (error == EINPROGRESS) {
-        return;
+    if (guest_dismantle(e, in->guest, NULL)) {
+        return;                 /* Not yet, or it is to be tried again. */
     }
     if (in->tell_aborted) {
         channel_send(e->c.channel, &in->source,
