@@ -486,6 +486,17 @@ guest_run(struct engine *e, struct guest *g, const struct vm_order *order)
     }
 }
 
+/* It listens, and no journal knows it: nobody will ever grant. */
+static void
+end_unknown(struct engine *e, const struct hypervisor_info *info)
+{
+    struct vm_order order = { .vm = { .uuid = info->vm } };
+
+    ovs_strlcpy(order.vm.name, info->name, sizeof order.vm.name);
+    vms_get(e->c.store, &info->vm, &order, NULL);
+    guest_add(e, &order.vm, GUEST_OWN)->stopping = true;
+}
+
 void
 guests_adopt(struct engine *e)
 {
@@ -496,8 +507,7 @@ guests_adopt(struct engine *e)
         struct vm_order order;
 
         if (infos[i].state == VM_LISTENING && !guest_find(e, &infos[i].vm)) {
-            /* No journal knows it: nobody will ever grant. */
-            hypervisor_destroy(e->c.hypervisor, &infos[i].vm, NULL);
+            end_unknown(e, &infos[i]);
             continue;
         }
         if ((infos[i].state != VM_RUNNING && infos[i].state != VM_PAUSED
