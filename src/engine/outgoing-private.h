@@ -49,6 +49,7 @@ struct outgoing {
 
     /* The store. */
     write_ticket reserve, unreserve, moved;
+    long long reserve_since;    /* 0: not yet. */
     struct migration row;
     bool cancel;                /* The store says so. */
     long long reported;

@@ -36,6 +36,10 @@
 
 #define DOWNTIME_MS 5           /* Unless the request says otherwise. */
 
+/* How long the store may take to reserve a generation.  A rollback gives it
+ * back whenever the store is there again. */
+#define RESERVE_MS 30000
+
 /* The steps.  'listen' includes the start of a QEMU on a loaded host; 'move'
  * ends by itself, after the grant at the latest. */
 static step_func run_check, run_reserve, undo_reserve, run_listen,
@@ -43,7 +47,7 @@ static step_func run_check, run_reserve, undo_reserve, run_listen,
 
 const struct step outgoing_steps[] = {
     { "check", run_check, NULL, 10000, false },
-    { "reserve", run_reserve, undo_reserve, 30000, false },
+    { "reserve", run_reserve, undo_reserve, 24 * 3600 * 1000, false },
     { "listen", run_listen, undo_listen, 30000, false },
     { "move", move_run, move_undo, 24 * 3600 * 1000, true },
     { "announce", run_announce, NULL, 24 * 3600 * 1000, false },
@@ -134,6 +138,14 @@ run_reserve(void *o_, struct err *err)
     struct outgoing *o = o_;
     struct engine *e = o->engine;
 
+    if (!o->reserve_since) {
+        o->reserve_since = e->now_ms;
+    }
+    if (e->now_ms >= o->reserve_since + RESERVE_MS) {
+        err_set(err, ETIMEDOUT, "the store has not answered for %d s",
+                RESERVE_MS / 1000);
+        return STEP_FAILED;
+    }
     if (!o->reserve) {
         struct vm_order order;
 
