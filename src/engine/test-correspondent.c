@@ -35,10 +35,9 @@ generation(int host, uint64_t counter)
 static int
 setup(void **state)
 {
-    struct weather fine = { .kind = WEATHER_FINE };
     struct world_binding *b;
 
-    world_begin(&fine, 1u << HOST_C);
+    world_begin(NULL, 0, 1u << HOST_C);
     at_s = at_d = (struct addr_pair) { 0 };
     addr_pair_add(&at_s, "198.18.1.100", NULL);
     addr_pair_add(&at_d, "198.18.2.100", NULL);

@@ -18,6 +18,7 @@
 
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/vlog.h"
+#include "random.h"
 #include "util.h"
 #include "uuid.h"
 
@@ -28,8 +29,10 @@
 #define TALK_MS 450             /* From before the request on. */
 #define TIDY_TURNS 4000         /* After its end, of up to 20 ms each. */
 #define MAX_TURNS 20000
+#define BUSY_TURNS 80           /* In these the migration does its work. */
 #define SHORT_MS 1000           /* So long nobody gives up. */
 #define GRANT_MS 30000          /* As in move.c. */
+#define ABORT_MS 3000           /* As in outgoing.c. */
 
 /* In words, for failures. */
 static const char *
@@ -42,8 +45,8 @@ weather_format(const struct weather *w, char buf[100])
         "QEMU D dies", "load fails",
     };
 
-    snprintf(buf, 100, "%s (%d) at %d for %d ms", names[w->kind], w->kind,
-             w->at, w->ms);
+    snprintf(buf, 100, "%s (%d %d %d)", names[w->kind], w->kind, w->at,
+             w->ms);
     return buf;
 }
 
@@ -79,10 +82,6 @@ print_outcome(void)
            "reordered, %d fences to the guest\n", world.n_said[0],
            world.n_said[1], lost, world.n_lost, twice, world.n_reordered,
            world.n_fences_to_guest);
-    if (world.struck) {
-        printf("struck on %s, call %d\n",
-               world.hosts[world.struck_host].name, world.struck_call);
-    }
     printf("calls %d, messages %d, writes %d\n", world.n_calls,
            world.n_messages, world.n_counted);
     for (int i = 0; i < N_HOSTS; i++) {
@@ -108,13 +107,15 @@ check_completed(void)
 
     if (d->qemu.state != VM_RUNNING || s->qemu.state != VM_ABSENT) {
         return "it does not run where it should";
+    } else if (world_has(CALL_FAILS) || world_has(CALL_HANGS)) {
+        return NULL;
     } else if (!uuid_equals(&world.order.host, &d->uuid)
                || !uuid_is_zero(&world.order.migration)) {
         return "the store does not know";
     }
     /* A tombstone does not outlive its agent. */
     here = datapath_get_here(s->datapath, &vm);
-    if (world.weather.kind == AGENT_S_DIES && !here) {
+    if (world_has(AGENT_S_DIES) && !here) {
         return NULL;
     } else if (!here || here->port != OFPP_NONE
         || here->delivery != DATAPATH_HOLD) {
@@ -131,12 +132,13 @@ check_completed(void)
 static const char *
 check_undone(void)
 {
+    bool broken = world_has(CALL_FAILS) || world_has(CALL_HANGS);
     const struct world_host *s = &world.hosts[HOST_S];
     const struct world_host *d = &world.hosts[HOST_D];
 
     if (s->qemu.state != VM_RUNNING || s->qemu.sending) {
         return "it does not run where it was";
-    } else if (d->qemu.state != VM_ABSENT) {
+    } else if (d->qemu.state != VM_ABSENT && !broken) {
         return "something is left at the destination";
     } else if (!uuid_equals(&world.order.host, &s->uuid)) {
         return "the store says that it has moved";
@@ -146,8 +148,9 @@ check_undone(void)
                || s->qemu.kept.n) {
         return "packets are still captured";
     }
+    /* Those that a dead agent had taken are given back by edge/. */
     for (int i = 0; i < 256; i++) {
-        if (d->used[i] && !d->rested[i]) {
+        if (d->used[i] && !d->rested[i] && !broken && !d->died) {
             return "an address of the destination is still in use";
         }
     }
@@ -163,9 +166,9 @@ check_undone(void)
 
 /* Which state has the migration to end in?  Null: the present one will do. */
 static const char *
-check_state(const struct weather *w)
+check_state(void)
 {
-    bool broken = w->kind == CALL_FAILS || w->kind == CALL_HANGS;
+    bool broken = world_has(CALL_FAILS) || world_has(CALL_HANGS);
 
     switch (world.migration.state) {
     case MOVE_COMPLETED:
@@ -184,21 +187,28 @@ check_state(const struct weather *w)
 }
 
 /* Packets may be lost with an agent that held them, with a guest that died,
- * and in what never ends. */
+ * in what never ends, and if they come back after a rollback is over. */
 static bool
-may_lose(const struct weather *w)
+may_lose(void)
 {
-    return (w->kind == AGENT_D_DIES || w->kind == AGENT_S_DIES
-            || w->ms > GRANT_MS
+    for (int i = 0; i < N_WEATHERS_AT_ONCE; i++) {
+        const struct weather *w = &world.weathers[i];
+
+        if ((w->kind == MESSAGE_LATE && w->ms > ABORT_MS)
+            || w->ms > GRANT_MS) {
+            return true;
+        }
+    }
+    return (world_has(AGENT_D_DIES) || world_has(AGENT_S_DIES)
             || world.hosts[HOST_D].qemu.state == VM_FAILED
             || world.migration.state == MOVE_RUNNING
             || world.migration.state == MOVE_STUCK);
 }
 
 static const char *
-check_outcome(const struct weather *w)
+check_outcome(void)
 {
-    bool died = (w->kind == QEMU_D_DIES
+    bool died = (world_has(QEMU_D_DIES)
                  && world.hosts[HOST_D].qemu.state == VM_FAILED);
     int lost, twice;
     const char *wrong;
@@ -216,25 +226,21 @@ check_outcome(const struct weather *w)
                && world.migration.state == MOVE_COMPLETED) {
         return "the guest got a fence";
     } else if (!world_n_running() && world.migration.state != MOVE_STUCK
-               && w->kind != CALL_HANGS) {
+               && !world_has(CALL_HANGS)) {
         return "it runs nowhere";
     }
-    wrong = check_state(w);
-    if (!wrong && w->kind == CONNECTION_BREAKS && w->ms <= SHORT_MS
-        && world.migration.state != MOVE_COMPLETED) {
-        return "it was undone for nothing";
-    }
-    return wrong ? wrong : lost && !may_lose(w) ? "packets were lost" : NULL;
+    wrong = check_state();
+    return wrong ? wrong : lost && !may_lose() ? "packets were lost" : NULL;
 }
 
 /* From a VM that runs on S to an outcome; returns what is wrong with it. */
 static const char *
-play(const struct weather *weather)
+play(const struct weather *weathers, size_t n)
 {
     const char *wrong;
     int quiet = 0;
 
-    world_begin(weather, ALL);
+    world_begin(weathers, n, ALL);
     world_run(100);
     world.talking = true;
     world_run(50);
@@ -244,7 +250,7 @@ play(const struct weather *weather)
         world.talking = world.n_turns < TALK_MS;
         world_turn(true);
         quiet = is_over() && !world.talking ? quiet + 1 : 0;
-        wrong = check_outcome(weather);
+        wrong = check_outcome();
         if ((quiet > 50 && !wrong) || quiet > TIDY_TURNS
             || world.n_turns >= MAX_TURNS) {
             return wrong;
@@ -254,6 +260,30 @@ play(const struct weather *weather)
 
 static int n_runs;
 
+/* Plays and tells; returns whether it went wrong. */
+static bool
+try(const struct weather *weathers, size_t n)
+{
+    const char *wrong = play(weathers, n);
+
+    if (!wrong && n == 1 && weathers[0].kind == CONNECTION_BREAKS
+        && weathers[0].ms <= SHORT_MS
+        && world.migration.state != MOVE_COMPLETED) {
+        wrong = "it was undone for nothing";
+    }
+    if (wrong) {
+        char a[100], b[100];
+
+        print_message("%s%s%s: %s (state %d)\n",
+                      weather_format(&weathers[0], a), n > 1 ? ", " : "",
+                      n > 1 ? weather_format(&weathers[1], b) : "", wrong,
+                      world.migration.state);
+    }
+    world_end();
+    n_runs++;
+    return wrong;
+}
+
 /* Plays each point in [0, 'n') of 'kind'; returns how many went wrong. */
 static int
 explore(enum weather_kind kind, int n, int ms)
@@ -261,18 +291,7 @@ explore(enum weather_kind kind, int n, int ms)
     int n_wrong = 0;
 
     for (int at = 0; at < n; at++) {
-        struct weather weather = { kind, at, ms };
-        char buf[100];
-
-        const char *wrong = play(&weather);
-        if (wrong) {
-            print_message("%s: %s (state %d)\n",
-                          weather_format(&weather, buf), wrong,
-                          world.migration.state);
-            n_wrong++;
-        }
-        world_end();
-        n_runs++;
+        n_wrong += try(&(struct weather) { kind, at, ms }, 1);
     }
     return n_wrong;
 }
@@ -283,7 +302,7 @@ static void
 test_fine(void **state)
 {
     struct weather weather = { .kind = WEATHER_FINE };
-    const char *wrong = play(&weather);
+    const char *wrong = play(&weather, 1);
 
     if (wrong) {
         fail_msg("%s", wrong);
@@ -373,6 +392,34 @@ test_source_agent_dies(void **state)
     int wrong = explore(AGENT_S_DIES, n_turns, 200);
 
     assert_int_equal(wrong, 0);
+}
+
+/* Two things at once, by the lot; the same ones each time.  WORLD_PAIRS says
+ * how many. */
+static void
+test_pairs(void **state)
+{
+    static const int ms[] = { 10, 500, 5000, 40000 };
+    const char *wanted = getenv("WORLD_PAIRS");
+    int n = wanted ? atoi(wanted) : 1500;
+    int wrong = 0;
+
+    random_set_seed(1);
+    for (int i = 0; i < n; i++) {
+        struct weather pair[2];
+
+        for (int k = 0; k < 2; k++) {
+            enum weather_kind kind = 1 + random_range(N_WEATHERS - 1);
+            int max = (kind <= CALL_HANGS ? n_calls
+                       : kind <= MESSAGE_LATE ? n_messages + 4
+                       : kind <= STORE_AWAY ? n_writes : BUSY_TURNS);
+
+            pair[k] = (struct weather) { kind, random_range(max),
+                                         ms[random_range(ARRAY_SIZE(ms))] };
+        }
+        wrong += try(pair, 2);
+    }
+    assert_int_equal(wrong, 0);
     print_message("%d runs\n", n_runs);
 }
 
@@ -389,15 +436,20 @@ main(int argc, char *argv[])
         cmocka_unit_test(test_destination_dies),
         cmocka_unit_test(test_destination_agent_dies),
         cmocka_unit_test(test_source_agent_dies),
+        cmocka_unit_test(test_pairs),
     };
 
     vlog_set_levels(NULL, VLF_ANY_DESTINATION, VLL_OFF);
-    if (argc == 4) {
-        struct weather weather = { atoi(argv[1]), atoi(argv[2]),
-                                   atoi(argv[3]) };
+    if (argc >= 4) {
+        struct weather weathers[2] = { { 0 } };
 
+        for (int i = 0; i < 2 && argc >= 4 + 3 * i; i++) {
+            weathers[i] = (struct weather) { atoi(argv[1 + 3 * i]),
+                                             atoi(argv[2 + 3 * i]),
+                                             atoi(argv[3 + 3 * i]) };
+        }
         setenv("WORLD_NOTES", "1", 1);
-        const char *wrong = play(&weather);
+        const char *wrong = play(weathers, 2);
         print_outcome();
         world_end();
         printf("%s\n", wrong ? wrong : "good");

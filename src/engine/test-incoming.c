@@ -26,9 +26,7 @@
 static int
 setup(void **state)
 {
-    struct weather fine = { .kind = WEATHER_FINE };
-
-    world_begin(&fine, 1u << HOST_D);
+    world_begin(NULL, 0, 1u << HOST_D);
     world_run(50);
     world.order.migration = world_migration;
     return 0;
@@ -326,8 +324,7 @@ test_declined_already_here(void **state)
 static void
 test_declined_cannot_listen(void **state)
 {
-    world.weather.kind = CALL_FAILS;
-    world.broken[HOST_D][CALL_LISTEN] = true;
+    world.broken[HOST_D][CALL_LISTEN] = CALL_FAILS;
     say_prepare(&world.vm);
     world_run(30);
     check_contains(text_of(world_heard(HOST_D, HOST_S, MESSAGE_DECLINED)),

@@ -175,7 +175,7 @@ check_message(const struct message *m)
 int
 channel_send(struct channel *c, const struct uuid *host, struct message *m)
 {
-    const struct weather *w = &world.weather;
+    const struct weather *w;
     int from = host_of(c)->index;
     int to = world_host(host)->index;
 
@@ -193,16 +193,13 @@ channel_send(struct channel *c, const struct uuid *host, struct message *m)
     write_down(from, to, m);
     world.granted = world.granted || m->type == MESSAGE_GRANT;
     struct world_link *link = &world.links[from][to];
-    if (world.n_messages++ == w->at && !world.struck) {
-        if (w->kind == CONNECTION_BREAKS) {
-            world.struck = true;
-            break_connection(from, to, w->ms);
-            message_destroy(m);
-            return 0;           /* It went into the socket's buffer. */
-        } else if (w->kind == MESSAGE_LATE) {
-            world.struck = true;
-            link->late_us = world.now_us + w->ms * 1000LL;
-        }
+    int n = world.n_messages++;
+    if ((w = world_strikes(CONNECTION_BREAKS, n))) {
+        break_connection(from, to, w->ms);
+        message_destroy(m);
+        return 0;               /* It went into the socket's buffer. */
+    } else if ((w = world_strikes(MESSAGE_LATE, n))) {
+        link->late_us = world.now_us + w->ms * 1000LL;
     }
     transit_add(from, to, CHANNEL_US)->message = m;
     return 0;
@@ -385,7 +382,8 @@ world_is_quiet(void)
     const struct transit *t;
 
     LIST_FOR_EACH (t, node, &world.transit) {
-        if (!t->frame || t->from == t->to || is_up(t->from, t->to)) {
+        if ((!t->frame || t->from == t->to || is_up(t->from, t->to))
+            && t->at_us < world.now_us + 20000) {
             return false;
         }
     }

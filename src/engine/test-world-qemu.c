@@ -61,23 +61,19 @@ meet(struct world_host *h, enum world_call call, struct err *err)
         WORLD_CALLS
 #undef CALL
     };
-    const struct weather *w = &world.weather;
-    bool broken = world.broken[h->index][call];
+    enum weather_kind *broken = &world.broken[h->index][call];
+    int n = world.n_calls;
 
-    if (world.requested && !world.struck && world.n_calls++ == w->at
-        && (w->kind == CALL_FAILS_ONCE || w->kind == CALL_FAILS
-            || w->kind == CALL_HANGS)) {
-        world.struck = broken = true;
-        world.struck_host = h->index;
-        world.struck_call = call;
-        world.broken[h->index][call] = w->kind != CALL_FAILS_ONCE;
+    world.n_calls += world.requested;
+    if (world_strikes(CALL_FAILS_ONCE, n)) {
+        return err_set(err, EIO, "%s broke on %s", names[call], h->name);
+    } else if (world_strikes(CALL_FAILS, n)) {
+        *broken = CALL_FAILS;
+    } else if (world_strikes(CALL_HANGS, n)) {
+        *broken = CALL_HANGS;
     }
-    if (!broken) {
-        return 0;
-    } else if (w->kind == CALL_HANGS) {
-        return EINPROGRESS;
-    }
-    return err_set(err, EIO, "%s broke on %s", names[call], h->name);
+    return (*broken == WEATHER_FINE ? 0 : *broken == CALL_HANGS ? EINPROGRESS
+            : err_set(err, EIO, "%s broke on %s", names[call], h->name));
 }
 
 /* Each call is to be made a few times before it is done. */

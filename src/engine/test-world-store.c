@@ -47,22 +47,22 @@ host_of(const void *object)
 static write_ticket
 add(const struct world_write *template)
 {
-    const struct weather *w = &world.weather;
+    const struct weather *w;
     struct world_write *write = xmalloc(sizeof *write);
 
     *write = *template;
     write->ticket = ++world.n_writes;
     write->at_us = world.now_us + WRITE_US;
     write->result = WRITE_PENDING;
-    /* Progress may be written freely, and nothing can refuse the end of a
-     * migration's reservation to itself. */
-    if (world.requested && write->kind != W_MIGRATION && !world.struck
-        && !(write->kind == W_MOVED && w->kind == WRITE_IS_REFUSED)
-        && world.n_counted++ == w->at) {
-        if (w->kind == WRITE_IS_REFUSED) {
-            world.struck = write->refuse = true;
-        } else if (w->kind == STORE_AWAY) {
-            world.struck = true;
+    /* Progress may be written freely, and a migration can always end its own
+     * reservation. */
+    if (world.requested && write->kind != W_MIGRATION) {
+        int n = world.n_counted++;
+
+        write->refuse = (write->kind != W_MOVED && write->kind != W_UNRESERVE
+                         && world_strikes(WRITE_IS_REFUSED, n));
+        w = world_strikes(STORE_AWAY, n);
+        if (w) {
             world.store_back_us = world.now_us + w->ms * 1000LL;
         }
     }

@@ -466,10 +466,13 @@ init_store(void)
 }
 
 void
-world_begin(const struct weather *weather, unsigned int alive)
+world_begin(const struct weather *weathers, size_t n, unsigned int alive)
 {
     memset(&world, 0, sizeof world);
-    world.weather = *weather;
+    ovs_assert(n <= N_WEATHERS_AT_ONCE);
+    for (size_t i = 0; i < n; i++) {
+        world.weathers[i] = weathers[i];
+    }
     world.now_us = 1000000000;
     ovs_list_init(&world.transit);
     ovs_list_init(&world.sent);
@@ -537,43 +540,61 @@ world_end(void)
     remove_tree(world.dir);
 }
 
+const struct weather *
+world_strikes(enum weather_kind kind, int count)
+{
+    for (int i = 0; i < N_WEATHERS_AT_ONCE; i++) {
+        const struct weather *w = &world.weathers[i];
+
+        if (world.requested && w->kind == kind && !world.struck[i]
+            && count >= w->at) {
+            world.struck[i] = true;
+            return w;
+        }
+    }
+    return NULL;
+}
+
+bool
+world_has(enum weather_kind kind)
+{
+    for (int i = 0; i < N_WEATHERS_AT_ONCE; i++) {
+        if (world.weathers[i].kind == kind) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+kill_agent(int host, const struct weather *w)
+{
+    world_kill_agent(host);
+    world.hosts[host].died = true;
+    world.hosts[host].back_us = world.now_us + w->ms * 1000LL;
+}
+
+/* What strikes at a turn.  The rest strikes where it is counted. */
 static void
 run_weather(void)
 {
-    const struct weather *w = &world.weather;
+    const struct weather *w;
 
-    if (!world.requested || world.struck || world.n_turns < w->at) {
-        return;
-    }
-    switch (w->kind) {
-    case USER_CANCELS:
+    if (world_strikes(USER_CANCELS, world.n_turns)) {
         world.migration.cancel = true;
-        break;
-    case AGENT_D_DIES:
-    case AGENT_S_DIES: {
-        int host = w->kind == AGENT_D_DIES ? HOST_D : HOST_S;
-        world_kill_agent(host);
-        world.hosts[host].back_us = world.now_us + w->ms * 1000LL;
-        break;
     }
-    case QEMU_D_DIES:
+    if ((w = world_strikes(AGENT_D_DIES, world.n_turns))) {
+        kill_agent(HOST_D, w);
+    }
+    if ((w = world_strikes(AGENT_S_DIES, world.n_turns))) {
+        kill_agent(HOST_S, w);
+    }
+    if (world_strikes(QEMU_D_DIES, world.n_turns)) {
         world_kill_qemu(&world.hosts[HOST_D], "killed");
-        break;
-    case LOAD_FAILS:
-        world.hosts[HOST_D].qemu.load_failed = true;
-        break;
-    case WEATHER_FINE:
-    case CALL_FAILS_ONCE:
-    case CALL_FAILS:
-    case CALL_HANGS:
-    case CONNECTION_BREAKS:
-    case MESSAGE_LATE:
-    case WRITE_IS_REFUSED:
-    case STORE_AWAY:
-    case N_WEATHERS:
-        return;                 /* These strike where they are counted. */
     }
-    world.struck = true;
+    if (world_strikes(LOAD_FAILS, world.n_turns)) {
+        world.hosts[HOST_D].qemu.load_failed = true;
+    }
 }
 
 int

@@ -17,7 +17,7 @@
  * packet each ms as long as 'talking'; the guest writes down what it gets,
  * wherever it runs.
  *
- * A world has one weather, that is, one thing that goes wrong.  Time is the
+ * A world has a weather or two, that is, things that go wrong.  Time is the
  * world's own: world_turn() is one turn of everybody's main loop.
  *
  * If the linker finds something defined twice, the engine calls a function of
@@ -85,6 +85,8 @@ struct weather {
     int ms;
 };
 
+#define N_WEATHERS_AT_ONCE 2
+
 struct frame_queue {
     struct ovs_list packets;    /* dp_packets, in 'struct queued'. */
     size_t n;
@@ -135,6 +137,7 @@ struct world_host {
     bool ghost;                 /* The test itself plays the agent. */
     struct datapath *datapath;
     long long back_us;          /* When it runs again; 0: never. */
+    bool died;                  /* Once at least. */
     struct world_qemu qemu;
     struct frame_queue hold;    /* The agent's tap. */
 
@@ -183,7 +186,8 @@ struct world_link {
 };
 
 struct world {
-    struct weather weather;
+    struct weather weathers[N_WEATHERS_AT_ONCE];
+    bool struck[N_WEATHERS_AT_ONCE];
     long long now_us;
     int n_turns;                /* Since the migration was requested. */
     struct world_host hosts[N_HOSTS];
@@ -210,12 +214,9 @@ struct world {
 
     /* What happened. */
     int n_calls, n_messages, n_counted;
-    int struck_host;            /* The call that the weather met. */
-    enum world_call struck_call;
-    bool broken[N_HOSTS][N_CALLS];      /* By the weather. */
+    enum weather_kind broken[N_HOSTS][N_CALLS]; /* Fine, or how. */
     bool granted;               /* A grant was sent. */
     bool ever_two;              /* Never! */
-    bool struck;                /* The weather has come. */
     bool talking;
     int n_said[N_SENDERS];
     int *got[N_SENDERS];        /* How often the guest got each of them. */
@@ -230,8 +231,9 @@ struct world {
 
 extern struct world world;
 
-/* Makes a world in which the agents in 'alive' (bits) run. */
-void world_begin(const struct weather *, unsigned int alive);
+/* Makes a world with 'n' weathers in which the agents in 'alive' (bits)
+ * run. */
+void world_begin(const struct weather *, size_t n, unsigned int alive);
 void world_end(void);
 
 /* One turn of everything; it takes 1 ms, or, if 'lazy' and nothing is under
@@ -274,6 +276,11 @@ void world_hold(int host, struct dp_packet *, uint8_t mark);
 void world_switch_in(int host, struct dp_packet *);
 void world_send_out(int host, struct dp_packet *, const struct in6_addr *);
 bool world_is_quiet(void);
+
+/* Has the moment of a weather of this kind come, as its 'at' counts?  Then it
+ * strikes, once.  Null if not. */
+const struct weather *world_strikes(enum weather_kind, int count);
+bool world_has(enum weather_kind);
 
 /* Parts of a turn. */
 void world_run_switch(struct world_host *);
