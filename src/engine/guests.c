@@ -486,7 +486,7 @@ guest_run(struct engine *e, struct guest *g, const struct vm_order *order)
     }
 }
 
-/* It listens, and no journal knows it: nobody will ever grant. */
+/* It listens, or did, and no journal knows it: nobody will ever grant. */
 static void
 end_unknown(struct engine *e, const struct hypervisor_info *info)
 {
@@ -506,15 +506,17 @@ guests_adopt(struct engine *e)
     for (size_t i = 0; i < n; i++) {
         struct vm_order order;
 
-        if (infos[i].state == VM_LISTENING && !guest_find(e, &infos[i].vm)) {
+        bool ours = (!vms_get(e->c.store, &infos[i].vm, &order, NULL)
+                     && uuid_equals(&order.host, &e->c.host));
+        if (!guest_find(e, &infos[i].vm)
+            && (infos[i].state == VM_LISTENING
+                || (infos[i].state == VM_FAILED && !ours))) {
             end_unknown(e, &infos[i]);
             continue;
         }
         if ((infos[i].state != VM_RUNNING && infos[i].state != VM_PAUSED
              && infos[i].state != VM_SENT)
-            || guest_find(e, &infos[i].vm)
-            || vms_get(e->c.store, &infos[i].vm, &order, NULL)
-            || !uuid_equals(&order.host, &e->c.host)) {
+            || guest_find(e, &infos[i].vm) || !ours) {
             continue;
         }
         struct guest *g = guest_adopt(e, &order.vm, GUEST_OWN);
