@@ -94,7 +94,6 @@ bring_up(const struct arena_config *config, struct arena *arena,
     struct lab_up up = { .file = path, .progress = config->progress };
     struct problems problems = PROBLEMS_INIT;
 
-    lab_down(config->lab, config->progress, NULL);
     int error = write_lab_file(config, path, err);
     error = error ? error : lab_up(&up, &problems, err);
     problems_finish(&problems);
@@ -142,6 +141,17 @@ arena_destroy(struct arena *arena, bool keep)
         client_destroy(arena->client);
         free(arena->lab);
         free(arena);
+    }
+}
+
+void
+arena_sweep(const char *lab, struct progress *progress)
+{
+    struct state *state;
+
+    if (!state_load(lab, false, &state, NULL)) {
+        state_destroy(state);
+        lab_down(lab, progress, NULL);
     }
 }
 

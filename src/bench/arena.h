@@ -38,12 +38,14 @@ struct arena_config {
     struct progress *progress;
 };
 
-/* Brings the lab up.  A lab of the same name that an earlier benchmark has
- * left is taken down first. */
+/* Brings the lab up. */
 int arena_create(const struct arena_config *, struct arena **, struct err *);
 
 /* Takes it down, unless it is to be kept.  Accepts null. */
 void arena_destroy(struct arena *, bool keep);
+
+/* Takes down the lab of this name, if there is one. */
+void arena_sweep(const char *lab, struct progress *);
 
 /* The namespace of a correspondent or host; valid as long as the arena. */
 const char *arena_netns(const struct arena *, const char *node);

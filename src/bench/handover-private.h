@@ -16,7 +16,7 @@ struct handover {
     const struct bench_options *options;
     struct document *document;
     struct progress *progress;
-    char *folder;               /* For everything that is written. */
+    const char *folder;         /* For everything that is written. */
 
     struct arena *arena;        /* Null: none is up. */
     const char *arena_lab;      /* Its name. */

@@ -20,6 +20,7 @@
 #include "util.h"
 
 #define MEMORY_MIB 256
+#define FOLDER "/run/watari-bench"
 #define LAB_NEAR "bench-near"
 #define LAB_FAR "bench-far"
 #define FAR_DELAY_MS 25         /* Of each site's link: 50 ms between two. */
@@ -226,20 +227,37 @@ remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
     return 0;
 }
 
+static void
+remove_folder(void)
+{
+    nftw(FOLDER, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Removes what a benchmark that was killed, or kept, has left: nobody else
+ * runs one now. */
+static void
+sweep(struct handover *h)
+{
+    l2_sweep();
+    arena_sweep(LAB_NEAR, h->progress);
+    arena_sweep(LAB_FAR, h->progress);
+    remove_folder();
+}
+
 int
 handover_run(const struct bench_options *options, struct document *document,
              struct progress *progress, struct err *err)
 {
-    char folder[] = "/tmp/watari-bench-XXXXXX";
     struct handover h = {
         .options = options, .document = document, .progress = progress,
-        .folder = folder,
+        .folder = FOLDER,
     };
 
     int error = 0;
 
-    if (!mkdtemp(folder)) {
-        return err_set(err, errno, "%s: %s", folder, ovs_strerror(errno));
+    sweep(&h);
+    if (mkdir(FOLDER, 0755)) {
+        return err_set(err, errno, FOLDER": %s", ovs_strerror(errno));
     }
     machine_info_put(document->machine);
     for (size_t i = 0; i < ARRAY_SIZE(rows) && !error; i++) {
@@ -253,10 +271,10 @@ handover_run(const struct bench_options *options, struct document *document,
     end_l2(&h);
     end_arena(&h, keep);
     if (!keep) {
-        nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        remove_folder();
     } else {
-        progress_say(progress, "records are in %s; \"watari lab down\" "
-                     "removes the lab", folder);
+        progress_say(progress, "records are in "FOLDER"; the next run, or "
+                     "\"watari lab down\", removes what was kept");
     }
     return error;
 }
