@@ -21,7 +21,7 @@
 
 /* What a destination can have received and not loaded yet.  With less than
  * the minimum a busy machine waits for its own scheduler. */
-#define WINDOW_MIN (256 << 10)
+#define WINDOW_MIN (512 << 10)
 #define WINDOW_MAX (16 << 20)
 
 /* What a source can have written and not sent yet.  Apart from this its
