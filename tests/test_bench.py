@@ -140,6 +140,9 @@ def test_moves():
     checks = {check["name"]: check for check in document["checks"]}
     for name in "near.failed", "cancel.rolled_back":
         assert checks[name]["ok"], result.stderr
+    documented = (ROOT / "docs/benchmarks.md").read_text()
+    for name in checks:
+        assert f"`{name}`" in documented or f"`{name.split('.')[0]}.*`" in documented, name
     # Losses that a busy machine explains are no failure of this test.
     for row in document["rows"]:
         if row["scheme"] == "watari":
