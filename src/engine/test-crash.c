@@ -177,7 +177,8 @@ check_state(void)
     case MOVE_FAILED:
         return check_undone();
     case MOVE_STUCK:
-        return world.granted ? NULL : "stuck before the grant";
+        return (world.granted || world.broken[HOST_S][CALL_TAKE_BACK]
+                ? NULL : "stuck before the grant");
     case MOVE_REQUESTED:
     case MOVE_RUNNING:
         /* What never works may never end. */
@@ -194,8 +195,8 @@ may_lose(void)
     for (int i = 0; i < N_WEATHERS_AT_ONCE; i++) {
         const struct weather *w = &world.weathers[i];
 
-        if ((w->kind == MESSAGE_LATE && w->ms > ABORT_MS)
-            || w->ms > GRANT_MS) {
+        if (((w->kind == MESSAGE_LATE || w->kind == CONNECTION_BREAKS)
+             && w->ms > ABORT_MS) || w->ms > GRANT_MS) {
             return true;
         }
     }
