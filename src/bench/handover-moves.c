@@ -106,7 +106,7 @@ measure_ours(struct handover *h, const char *name, unsigned int run,
     uint64_t before, after;
 
     *completed = false;
-    handover_arena_place(h, &place);
+    handover_arena_place(h, name, run, &place);
     int error = arena_count_drops(h->arena, &before, err);
     error = error ? error : watch_start(&place, &watch, err);
     error = error ? error : handover_move(h, limits, row, &times, completed,
@@ -135,7 +135,7 @@ measure_l2(struct handover *h, const char *name, unsigned int run,
     struct watch *watch = NULL;
     struct move_times times;
 
-    handover_l2_place(h, &place);
+    handover_l2_place(h, name, run, &place);
     int error = watch_start(&place, &watch, err);
     error = error ? error : l2_move(h->l2, limits, &times, err);
     error = error ? error : watch_stop(watch, err);
@@ -214,7 +214,7 @@ handover_run_dirty(struct handover *h, const struct handover_row *row,
     unsigned int failures = 0;
     struct watch_place place;
 
-    handover_arena_place(h, &place);
+    handover_arena_place(h, row->name, 0, &place);
     int error = guest_load(&place.guest, DIRTY_LOAD, DIRTY_MEGABYTES, err);
     for (unsigned int i = 1; i <= runs && !error; i++) {
         bool completed;

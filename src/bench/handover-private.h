@@ -51,8 +51,12 @@ struct json *handover_add_row(struct handover *, const char *row,
  * answering. */
 int handover_need_l2(struct handover *, struct err *);
 
-void handover_arena_place(struct handover *, struct watch_place *);
-void handover_l2_place(struct handover *, struct watch_place *);
+/* Where to watch from.  If everything is to be kept, each run's records get
+ * a folder of their own. */
+void handover_arena_place(struct handover *, const char *row,
+                          unsigned int run, struct watch_place *);
+void handover_l2_place(struct handover *, const char *row, unsigned int run,
+                       struct watch_place *);
 
 /* handover-moves.c */
 

@@ -153,9 +153,23 @@ need_arena(struct handover *h, const struct handover_row *row,
         &h->arena_echo, err);
 }
 
-void
-handover_arena_place(struct handover *h, struct watch_place *place)
+static void
+place_folder(struct handover *h, const char *row, const char *scheme,
+             unsigned int run, struct watch_place *place)
 {
+    ovs_strlcpy(place->folder, h->folder, sizeof place->folder);
+    if (h->options->keep) {
+        snprintf(place->folder, sizeof place->folder, "%s/%s-%s-%u",
+                 h->folder, row, scheme, run);
+        mkdir(place->folder, 0755);
+    }
+}
+
+void
+handover_arena_place(struct handover *h, const char *row, unsigned int run,
+                     struct watch_place *place)
+{
+    place_folder(h, row, SCHEME_OURS, run, place);
     for (size_t i = 0; i < ARENA_N_CORRESPONDENTS; i++) {
         place->correspondents[i] = (struct prober_spec) {
             .name = arena_correspondents[i],
@@ -167,13 +181,15 @@ handover_arena_place(struct handover *h, struct watch_place *place)
                                      arena_correspondents[ARENA_THIRD]);
     place->guest.address = ARENA_VM_ADDRESS;
     place->echo = arena_addresses[ARENA_THIRD];
-    place->folder = h->folder;
 }
 
 void
-handover_l2_place(struct handover *h, struct watch_place *place)
+handover_l2_place(struct handover *h, const char *row, unsigned int run,
+                  struct watch_place *place)
 {
     static const char *const names[] = { "l2-1", "l2-2", "l2-3" };
+
+    place_folder(h, row, SCHEME_L2, run, place);
 
     for (size_t i = 0; i < WATCH_CORRESPONDENTS; i++) {
         place->correspondents[i] = (struct prober_spec) {
@@ -183,7 +199,6 @@ handover_l2_place(struct handover *h, struct watch_place *place)
     place->guest.netns = L2_NEAR_NETNS;
     place->guest.address = L2_GUEST;
     place->echo = L2_NEAR;
-    place->folder = h->folder;
 }
 
 /* Is 'name' in the comma-separated list 'names'? */
@@ -267,7 +282,8 @@ handover_run(const struct bench_options *options, struct document *document,
         error = wanted ? run_row(&h, &rows[i], err) : 0;
     }
 
-    bool keep = error && error != EINTR && options->keep;
+    bool keep = (options->keep && error != EINTR
+                 && (error || !document_ok(document)));
     end_l2(&h);
     end_arena(&h, keep);
     if (!keep) {

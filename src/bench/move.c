@@ -2,6 +2,7 @@
 #include "bench/move.h"
 
 #include <errno.h>
+#include <math.h>
 
 #include "bench/document.h"
 #include "openvswitch/json.h"
@@ -46,6 +47,10 @@ move_analyse(const struct record *record, const struct move_times *times,
         .gap_ms = inside.gap / 1e6,
         .net_after_ms = (first.tx - times->resumed) / 1e6,
         .copy_gap_ms = before.gap / 1e6,
+        .first_lost_ms = all.lost ? (all.first_lost - times->stopped) / 1e6
+                         : NAN,
+        .last_lost_ms = all.lost ? (all.last_lost - times->stopped) / 1e6
+                        : NAN,
     };
     return 0;
 }
@@ -68,6 +73,8 @@ move_merge(struct move_figures *a, const struct move_figures *b)
     a->gap_ms = MAX(a->gap_ms, b->gap_ms);
     a->net_after_ms = MAX(a->net_after_ms, b->net_after_ms);
     a->copy_gap_ms = MAX(a->copy_gap_ms, b->copy_gap_ms);
+    a->first_lost_ms = fmin(a->first_lost_ms, b->first_lost_ms);
+    a->last_lost_ms = fmax(a->last_lost_ms, b->last_lost_ms);
 }
 
 static void
@@ -90,6 +97,10 @@ move_put(struct json *row, const struct move_figures *f)
     document_put_number(row, "gap_ms", f->gap_ms);
     document_put_number(row, "net_after_ms", f->net_after_ms);
     document_put_number(row, "copy_gap_ms", f->copy_gap_ms);
+    if (!isnan(f->first_lost_ms)) {
+        document_put_number(row, "first_lost_ms", f->first_lost_ms);
+        document_put_number(row, "last_lost_ms", f->last_lost_ms);
+    }
 }
 
 void

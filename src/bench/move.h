@@ -44,6 +44,10 @@ struct move_figures {
                                  * request after STOP that was answered:
                                  * negative if that was before RESUME. */
     double copy_gap_ms;         /* The longest before the window. */
+
+    /* When the first and the last probe left that was lost, in the window or
+     * outside, after STOP; NAN if none was. */
+    double first_lost_ms, last_lost_ms;
 };
 
 /* What one probe's record says. */

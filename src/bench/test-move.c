@@ -2,6 +2,7 @@
 #include "bench/move.h"
 
 #include <errno.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -48,6 +49,7 @@ test_nothing_lost(void **state)
                      0);
     assert_true(f.gap_ms == 1);
     assert_true(f.net_after_ms == -10);         /* Sent at STOP. */
+    assert_true(isnan(f.first_lost_ms) && isnan(f.last_lost_ms));
     record_finish(&record);
 }
 
@@ -80,6 +82,7 @@ test_loss_outside(void **state)
     assert_int_equal(f.lost_outside, 20);
     assert_true(f.gap_ms == 1);
     assert_true(f.copy_gap_ms == 21);
+    assert_true(f.first_lost_ms == -500 && f.last_lost_ms == -481);
     record_finish(&record);
 }
 
@@ -105,9 +108,12 @@ test_merge(void **state)
 {
     struct move_figures sum = { 0 }, a = { .sent = 1, .lost = 2,
                                            .gap_ms = 5,
-                                           .net_after_ms = -3 };
+                                           .net_after_ms = -3,
+                                           .first_lost_ms = 2,
+                                           .last_lost_ms = 3 };
     struct move_figures b = { .sent = 10, .lost = 1, .gap_ms = 4,
-                              .net_after_ms = -1 };
+                              .net_after_ms = -1, .first_lost_ms = NAN,
+                              .last_lost_ms = NAN };
 
     move_merge(&sum, &a);
     assert_true(sum.net_after_ms == -3);        /* Not 0. */
@@ -115,6 +121,7 @@ test_merge(void **state)
     assert_int_equal(sum.sent, 11);
     assert_int_equal(sum.lost, 3);
     assert_true(sum.gap_ms == 5 && sum.net_after_ms == -1);
+    assert_true(sum.first_lost_ms == 2 && sum.last_lost_ms == 3);
 }
 
 int

@@ -21,7 +21,7 @@ struct watch_place {
     struct prober_spec correspondents[WATCH_CORRESPONDENTS];
     struct guest_place guest;   /* From where the guest gets orders. */
     const char *echo;           /* Whom it asks. */
-    const char *folder;         /* For records. */
+    char folder[64];            /* For records. */
 };
 
 /* Returns when all have asked for a while. */
