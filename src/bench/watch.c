@@ -104,6 +104,8 @@ watch_put_move(const struct watch *w, const struct move_times *times,
     }
     move_put(row, &sum);
     put_outward(w, row);
+    put_count(row, "stopped_ns", times->stopped);
+    put_count(row, "resumed_ns", times->resumed);
     json_object_put(row, "correspondents", each);
     return 0;
 }
