@@ -515,7 +515,8 @@ frame_build_fence(uint8_t buf[FRAME_BUILT_MAX], const struct eth_addr eth_src,
     uint8_t *p = put_eth(buf, eth_dst, eth_src,
                          addr_family(src) == ADDR_V4 ? ETH_TYPE_IP
                                                      : ETH_TYPE_IPV6);
-    p = put_ip(p, src, dst, IPPROTO_UDP, 64, UDP_LEN_ + FENCE_LEN);
+    p = put_ip(p, src, dst, IPPROTO_UDP, fence->ttl ? fence->ttl : 64,
+               UDP_LEN_ + FENCE_LEN);
 
     uint8_t *udp = p;
     p = put16(p, FRAME_FENCE_PORT);

@@ -95,6 +95,11 @@ struct frame_fence {
     struct uuid from;
     uint64_t sender;
     uint32_t sequence;
+
+    /* TTL or hop limit with which it begins; 0: 64.  Not read back.  A switch
+     * treats packets of one sender alike, and in order, if they agree in all
+     * that it matches on, and that includes the TTL that it decrements. */
+    uint8_t ttl;
 };
 
 /* 'src' and 'dst' are of one family. */

@@ -13,6 +13,9 @@
 #include "peer/channel.h"
 #include "peer/message.h"
 
+/* Of most packets, before a switch has decremented it. */
+#define USUAL_TTL 64
+
 /* An ACCEPTED that waits for the switch. */
 struct accept_answer {
     struct ovs_list node;
@@ -30,6 +33,7 @@ struct fence_job {
     uint64_t ticket;            /* The flip. */
     long long acked;            /* Monotonic ms; 0: not yet. */
     bool witnessed;
+    uint8_t ttl;                /* Of what it sends, where that leaves. */
     uint32_t sequence;          /* Fences sent. */
     long long next;             /* When the next one is due. */
 };
@@ -185,6 +189,7 @@ correspondent_handle_flip(struct engine *e, const struct message *m)
         job->from = message_get_uuid(fences->elems[i], "from");
         job->to = message_get_uuid(fences->elems[i], "to");
         job->ticket = ticket;
+        job->ttl = USUAL_TTL - 1;
 
         const struct json *o = find_interface(interfaces, &job->to);
         struct addr_pair old = { 0 };
@@ -207,7 +212,7 @@ correspondent_handle_flip(struct engine *e, const struct message *m)
 
 void
 correspondent_witness(struct engine *e, const struct uuid *from,
-                      const struct uuid *to)
+                      const struct uuid *to, uint8_t ttl)
 {
     struct fence_job *job;
 
@@ -215,6 +220,7 @@ correspondent_witness(struct engine *e, const struct uuid *from,
         if (!job->witnessed && uuid_equals(&job->from, from)
             && uuid_equals(&job->to, to)) {
             job->witnessed = true;
+            job->ttl = ttl;
             job->next = e->now_ms;
         }
     }
@@ -229,6 +235,7 @@ send_fence(struct engine *e, struct fence_job *job)
         .from = job->from,
         .sender = e->fence_sender,
         .sequence = job->sequence++,
+        .ttl = job->ttl,
     };
     size_t n = frame_build_fence(buf, job->eth_src, job->eth_dst,
                                  &job->source, &job->target, &fence);

@@ -24,12 +24,16 @@ struct engine {
     struct ovs_list tombstones; /* 'struct tombstone'. */
 
     struct tap *hold;           /* What switches hold arrives here. */
+    struct shortcuts *shortcuts;        /* From there; null: no BPF. */
     uint64_t fence_sender;      /* See core/frame.h. */
     bool adopted;               /* Is hypervisor_adopt() done? */
     bool resumed;               /* Are the journal's migrations known? */
     unsigned int store_seqno;   /* When guests were last compared. */
     struct ovs_list notes;
 };
+
+/* Reads what the switch holds, until nothing waits. */
+void engine_drain_hold(struct engine *);
 
 /* Sends what changed in the datapath; returns the switch's ticket. */
 uint64_t engine_sync(struct engine *);

@@ -10,6 +10,7 @@
 #include "util.h"
 #include "uuid.h"
 
+#include "core/frame.h"
 #include "engine/correspondent.h"
 #include "engine/engine-private.h"
 #include "engine/guests.h"
@@ -18,6 +19,7 @@
 #include "engine/outgoing.h"
 #include "engine/tombstone.h"
 #include "hypervisor/hypervisor.h"
+#include "hypervisor/shortcut.h"
 #include "hypervisor/tap.h"
 #include "mobility/datapath.h"
 #include "openflow/bridge.h"
@@ -33,6 +35,7 @@ engine_create(const struct engine_config *config, struct engine **ep,
               struct err *err)
 {
     struct tap *hold;
+    struct err no_bpf;
     int error;
 
     error = journal_init(config->journal_dir, err);
@@ -49,6 +52,10 @@ engine_create(const struct engine_config *config, struct engine **ep,
     struct engine *e = xzalloc(sizeof *e);
     e->c = *config;
     e->hold = hold;
+    if (shortcuts_open(config->hold_tap, datapath_router_mac, &e->shortcuts,
+                       &no_bpf)) {
+        e->shortcuts = NULL;
+    }
     e->fence_sender = random_uint64();
     hmap_init(&e->guests);
     hmap_init(&e->outgoing);
@@ -57,6 +64,11 @@ engine_create(const struct engine_config *config, struct engine **ep,
     ovs_list_init(&e->fences);
     ovs_list_init(&e->tombstones);
     ovs_list_init(&e->notes);
+    if (!e->shortcuts) {
+        engine_note(e, "host", config->name, true, "a few packets may change "
+                    "their order when VMs come to %s: %s", config->name,
+                    no_bpf.text);
+    }
     *ep = e;
     return 0;
 }
@@ -78,6 +90,7 @@ engine_destroy(struct engine *e)
         hmap_destroy(&e->guests);
         hmap_destroy(&e->outgoing);
         hmap_destroy(&e->incoming);
+        shortcuts_close(e->shortcuts);
         tap_close(e->hold);
         free(e);
     }
@@ -161,6 +174,7 @@ handle_held(struct engine *e, struct dp_packet *packet)
 {
     static const struct uuid unknown;
     struct datapath_held held;
+    struct frame frame;
     size_t nic;
 
     if (datapath_parse_held(e->c.datapath, dp_packet_data(packet),
@@ -171,8 +185,12 @@ handle_held(struct engine *e, struct dp_packet *packet)
 
     const struct uuid *to = &held.to->uuid;
     const struct uuid *from = held.from ? &held.from->uuid : &unknown;
-    if (held.from) {
-        correspondent_witness(e, from, to);
+    if (held.from && !frame_parse(dp_packet_data(packet),
+                                  dp_packet_size(packet), &frame, NULL)) {
+        /* What is held has been through the whole pipeline, a witness copy
+         * has its last table before it. */
+        correspondent_witness(e, from, to,
+                              frame.ttl - (held.kind == DATAPATH_WITNESS));
     }
     if (held.kind == DATAPATH_HELD) {
         if (incoming_held(e, to, from, packet)) {
@@ -198,6 +216,17 @@ run_held(struct engine *e)
         handle_held(e, packet);
     }
     poll_immediate_wake();
+}
+
+void
+engine_drain_hold(struct engine *e)
+{
+    struct dp_packet *packet;
+
+    for (int i = 0; i < MAX_HELD_PER_TURN && !tap_recv(e->hold, &packet);
+         i++) {
+        handle_held(e, packet);
+    }
 }
 
 static void

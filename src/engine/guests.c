@@ -14,6 +14,7 @@
 #include "engine/engine-private.h"
 #include "engine/tombstone.h"
 #include "hypervisor/hypervisor.h"
+#include "hypervisor/shortcut.h"
 #include "hypervisor/tap.h"
 #include "openflow/bridge.h"
 #include "openflow/switch.h"
@@ -156,6 +157,9 @@ guest_present(struct engine *e, struct guest *g,
     if (error) {
         return error;
     }
+    if (delivery == DATAPATH_HOLD) {
+        guest_set_shortcuts(e, g, false);
+    }
     if (!g->ticket) {
         g->ticket = engine_sync(e);
     }
@@ -183,6 +187,26 @@ guest_set_delivery(struct engine *e, struct guest *g,
         }
     }
     return engine_sync(e);
+}
+
+void
+guest_set_shortcuts(struct engine *e, const struct guest *g, bool set)
+{
+    for (size_t i = 0; e->shortcuts && i < g->vm.n_nics; i++) {
+        uint8_t key[SHORTCUT_KEY_LEN];
+        char tap[HYPERVISOR_TAP_LEN];
+
+        if (!datapath_held_key(e->c.datapath, &g->vm.nics[i].interface.uuid,
+                               key)) {
+            continue;
+        }
+        if (set) {
+            hypervisor_tap_name(&g->vm.uuid, i, tap);
+            shortcuts_add(e->shortcuts, key, tap, NULL);
+        } else {
+            shortcuts_remove(e->shortcuts, key);
+        }
+    }
 }
 
 /* What the store is told. */

@@ -68,6 +68,10 @@ int guest_present(struct engine *, struct guest *, enum datapath_delivery,
 uint64_t guest_set_delivery(struct engine *, struct guest *,
                             enum datapath_delivery);
 
+/* Does the kernel pass on to its taps what the switch holds for it?  Not
+ * before the hold passes everything, and not once it has left. */
+void guest_set_shortcuts(struct engine *, const struct guest *, bool);
+
 /* The store's bindings and instance say that it is here, or is expected. */
 write_ticket guest_bind(struct engine *, struct guest *, bool active);
 write_ticket guest_tell(struct engine *, struct guest *, enum vm_state,

@@ -39,9 +39,13 @@
  * of its path. */
 #define FENCE_GRACE_MS 50
 
+/* What has waited for the guest comes in a burst when it runs.  The hold stays
+ * for so long, until nothing waits in front of the agent any more. */
+#define BURST_MS 20
+
 /* While the switch changes over from the hold to the guest's port, a frame
  * must not rest with us: the next one of its sender would overtake it.  For so
- * long we look without sleeping. */
+ * long we look without sleeping, where there are no shortcuts. */
 #define CLOSING_MS 15
 
 enum incoming_state {
@@ -66,7 +70,8 @@ struct incoming {
     bool running_told;
     write_ticket bound;         /* Bindings and instance. */
     uint64_t direct;            /* The switch delivers by itself. */
-    long long closing;          /* Until then it changes over; monotonic. */
+    long long opened;           /* The guest runs; monotonic ms. */
+    long long closing;          /* Until then it changes over. */
     bool settled_told;
     bool tell_aborted;
 };
@@ -417,6 +422,10 @@ load(struct engine *e, struct incoming *in)
 
     if (error == EINPROGRESS) {
         return;
+    } else if (error == ESRCH) {
+        /* It ran here, and ended.  The source must never take it back. */
+        in->resumed_us = e->now.wall_us;
+        in->guest->ended = true;
     } else if (error) {
         struct message *m = message_create(MESSAGE_REFUSED, &in->migration);
 
@@ -426,10 +435,13 @@ load(struct engine *e, struct incoming *in)
         return;
     }
 
+    in->opened = e->now_ms;
     hold_open(in->hold, e->now_ms);
     inject_all(e, in);
-    in->bound = guest_bind(e, in->guest, true);
-    in->bound = guest_tell(e, in->guest, VM_RUNNING, "");
+    guest_bind(e, in->guest, true);
+    in->bound = guest_tell(e, in->guest,
+                           in->guest->ended ? VM_FAILED : VM_RUNNING,
+                           in->guest->ended ? err.text : "");
     in->state = INCOMING_SETTLING;
 }
 
@@ -477,14 +489,28 @@ is_recorded(struct engine *e, const struct incoming *in)
     return write_result(e->c.store, in->bound, NULL) != WRITE_PENDING;
 }
 
-/* When the hold passes everything at once, the switch may deliver by itself.
- * Frames that it still holds while it changes over are injected as before. */
+/* Takes ourselves out of the way of the guest's packets.  First the kernel
+ * passes on what the switch holds: between the last frame that we inject and
+ * the first one that it passes on there are only a few instructions.  Then
+ * the switch delivers by itself, from whenever it likes. */
+static void
+close_hold(struct engine *e, struct incoming *in)
+{
+    engine_drain_hold(e);
+    inject_all(e, in);
+    guest_set_shortcuts(e, in->guest, true);
+    engine_drain_hold(e);
+    inject_all(e, in);
+    in->direct = guest_set_delivery(e, in->guest, DATAPATH_DIRECT);
+    in->closing = e->now_ms + CLOSING_MS;
+}
+
 static void
 settle(struct engine *e, struct incoming *in)
 {
-    if (!in->direct && hold_is_settled(in->hold)) {
-        in->direct = guest_set_delivery(e, in->guest, DATAPATH_DIRECT);
-        in->closing = e->now_ms + CLOSING_MS;
+    if (!in->direct && hold_is_settled(in->hold)
+        && e->now_ms >= in->opened + BURST_MS) {
+        close_hold(e, in);
     }
     if (!in->direct || !engine_is_acked(e, in->direct)
         || in->settled_told || !is_recorded(e, in)) {
@@ -715,7 +741,11 @@ incoming_wait(struct engine *e)
         if (deadline != LLONG_MAX) {
             poll_timer_wait_until(deadline);
         }
-        if (e->now_ms < in->closing) {
+        if (in->state == INCOMING_SETTLING
+            && e->now_ms < in->opened + BURST_MS) {
+            poll_timer_wait_until(in->opened + BURST_MS);
+        }
+        if (!e->shortcuts && e->now_ms < in->closing) {
             poll_immediate_wake();
         }
         if (in->state == INCOMING_LISTENING) {

@@ -82,6 +82,7 @@ void
 tombstone_add(struct engine *e, const struct guest *guest,
               const struct uuid *host)
 {
+    guest_set_shortcuts(e, guest, false);
     for (size_t i = 0; i < guest->vm.n_nics; i++) {
         const struct uuid *uuid = &guest->vm.nics[i].interface.uuid;
 

@@ -1,10 +1,11 @@
 #include <config.h>
 
-/* Frames of the hold port: datapath_parse_held(). */
+/* Frames of the hold port. */
 
 #include "mobility/datapath.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "core/frame.h"
 #include "dp-packet.h"
@@ -69,4 +70,23 @@ datapath_parse_held(const struct datapath *dp, void *frame, size_t len,
         restore_inside(to, &f, frame, len);
     }
     return 0;
+}
+
+bool
+datapath_held_key(const struct datapath *dp, const struct uuid *uuid,
+                  uint8_t key[2 * ETH_ADDR_LEN])
+{
+    const struct interface *interface = datapath_find_interface(dp, uuid);
+    struct eth_addr mark;
+
+    if (!interface
+        || !addr_pair_equals(&interface->home, &interface->inside)) {
+        return false;
+    }
+    eth_addr_from_uint64((uint64_t) PIPELINE_MARK_OUI << 32
+                         | PIPELINE_MARK_HELD << 24 | interface->network_id,
+                         &mark);
+    memcpy(key, interface->mac.ea, ETH_ADDR_LEN);
+    memcpy(key + ETH_ADDR_LEN, mark.ea, ETH_ADDR_LEN);
+    return true;
 }

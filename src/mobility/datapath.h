@@ -157,6 +157,12 @@ struct datapath_held {
 int datapath_parse_held(const struct datapath *, void *frame, size_t len,
                         struct datapath_held *, struct err *);
 
+/* The first bytes, Ethernet destination and source, of the frames that are
+ * held for 'interface'.  False if it is not known, or if a held frame has to
+ * be changed in more than its source before the guest may see it. */
+bool datapath_held_key(const struct datapath *, const struct uuid *interface,
+                       uint8_t key[2 * 6]);
+
 /* A router on the way answered a packet with an ICMP error, which quotes it
  * with mobile addresses.  'frame' is the packet-in that a flow of PART_ERROR
  * made of it, 'network_id' its metadata.  Makes '*frame' what the guest is to

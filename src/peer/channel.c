@@ -421,7 +421,8 @@ session_run(struct channel *c, struct session *s)
 {
     jsonrpc_session_run(s->rpc);
     if (!jsonrpc_session_is_alive(s->rpc)
-        || (s->active && c->mono_us - s->peer->used_us > IDLE_US)) {
+        || (s->active && s->peer->used_us
+            && c->mono_us - s->peer->used_us > IDLE_US)) {
         session_close(c, s);
         return;
     }
