@@ -14,7 +14,7 @@
 /* So slow that there is time to interfere. */
 #define SLOW_BANDWIDTH (UINT64_C(4) << 20)
 #define COPY_MS 1000            /* How long the copy goes on before that. */
-#define RESTARTED_MS 3000       /* How long a restarted part is watched. */
+#define RESTARTED_MS 2000       /* How long a restarted part is watched. */
 
 /* What goes wrong during the copy to 'to'. */
 typedef int fault_func(struct arena *, const char *to, const char *id,

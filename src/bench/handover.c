@@ -40,7 +40,7 @@ static const struct handover_row rows[] = {
     { "restart", "restarting agents, manager and store", LAB_NEAR, 0,
       1, 1, false, handover_run_restart },
     { "far", "moving between far sites, and by plain L2", LAB_FAR,
-      FAR_DELAY_MS, 16, 3, false, handover_run_moves },
+      FAR_DELAY_MS, 12, 2, false, handover_run_moves },
     { "l2", "moving by plain L2", NULL, 0, 30, 4, true, handover_run_l2 },
 };
 
