@@ -47,6 +47,7 @@ struct edge {
 
 void uplink_run(struct edge *);
 void uplink_wait(struct edge *);
+bool uplink_is_complete(const struct edge *);
 bool uplink_handle_packet(struct edge *, const struct packet_in *);
 
 void mappings_run(struct edge *);

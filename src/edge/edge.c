@@ -96,6 +96,5 @@ edge_wait(struct edge *edge)
 bool
 edge_is_complete(const struct edge *edge)
 {
-    return (edge->read && edge->compared
-            && datapath_get_uplink(edge->c.datapath)->wan != OFPP_NONE);
+    return edge->read && edge->compared && uplink_is_complete(edge);
 }

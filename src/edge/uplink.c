@@ -15,6 +15,7 @@
  * asked for like any host does; until it is known nothing leaves. */
 
 #define ASK_UNKNOWN_MS 500      /* As long as the MAC is not known. */
+#define PATIENCE_MS 1000         /* With its first answer. */
 #define ASK_KNOWN_MS 30000      /* A router may be replaced. */
 
 static bool
@@ -87,6 +88,21 @@ uplink_wait(struct edge *edge)
             poll_timer_wait_until(next_ask(edge, family));
         }
     }
+}
+
+/* Nothing leaves without the router's MAC, so flows that have it stay until it
+ * has answered.  On a new switch it cannot: there patience has an end. */
+bool
+uplink_is_complete(const struct edge *edge)
+{
+    bool known = true;
+
+    ADDR_FOR_EACH_FAMILY (family) {
+        known = known && (!asks(edge, family) || is_known(edge, family));
+    }
+    return (datapath_get_uplink(edge->c.datapath)->wan != OFPP_NONE
+            && (known || (edge->ready_since
+                          && edge->now >= edge->ready_since + PATIENCE_MS)));
 }
 
 /* The router's answer.  True if 'packet' came from the site's network. */

@@ -301,6 +301,56 @@ guest_inject(struct engine *e OVS_UNUSED, struct guest *g, size_t i,
     injector_send(nic->injector, packet);
 }
 
+void
+guest_listen(struct engine *e OVS_UNUSED, struct guest *g)
+{
+    for (size_t i = 0; i < g->vm.n_nics; i++) {
+        char tap[HYPERVISOR_TAP_LEN];
+
+        hypervisor_tap_name(&g->vm.uuid, i, tap);
+        if (!g->nics[i].listener
+            && listener_open(tap, &g->nics[i].listener, NULL)) {
+            g->nics[i].listener = NULL;
+        }
+    }
+}
+
+static void
+stop_listening(struct guest *g)
+{
+    for (size_t i = 0; i < g->vm.n_nics; i++) {
+        listener_close(g->nics[i].listener);
+        g->nics[i].listener = NULL;
+    }
+}
+
+bool
+guest_is_awake(struct engine *e OVS_UNUSED, struct guest *g)
+{
+    bool listens = false;
+
+    for (size_t i = 0; i < g->vm.n_nics; i++) {
+        struct listener *listener = g->nics[i].listener;
+
+        if (listener && listener_heard(listener)) {
+            stop_listening(g);
+            return true;
+        }
+        listens = listens || listener;
+    }
+    return !listens;
+}
+
+void
+guest_wait_awake(const struct guest *g)
+{
+    for (size_t i = 0; i < g->vm.n_nics; i++) {
+        if (g->nics[i].listener) {
+            listener_wait(g->nics[i].listener);
+        }
+    }
+}
+
 /* Ending. */
 
 int
@@ -308,6 +358,7 @@ guest_dismantle(struct engine *e, struct guest *g, struct err *err)
 {
     bool gone = true;
 
+    stop_listening(g);
     for (size_t i = 0; i < g->vm.n_nics; i++) {
         char tap[HYPERVISOR_TAP_LEN];
 
@@ -341,6 +392,7 @@ guest_remove(struct engine *e, struct guest *g, bool keep_here)
         }
         injector_close(g->nics[i].injector);
     }
+    stop_listening(g);
     if (g->told != VM_ABSENT) {
         instances_delete(e->c.store, &g->vm.uuid, &g->generation);
     }
@@ -665,6 +717,7 @@ guests_destroy(struct engine *e)
         for (size_t i = 0; i < g->vm.n_nics; i++) {
             injector_close(g->nics[i].injector);
         }
+        stop_listening(g);
         hmap_remove(&e->guests, &g->node);
         free(g);
     }

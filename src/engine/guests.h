@@ -23,6 +23,7 @@ struct dp_packet;
 struct ds;
 struct engine;
 struct injector;
+struct listener;
 struct hypervisor_event;
 
 enum guest_role { GUEST_OWN, GUEST_INCOMING, GUEST_LEAVING };
@@ -30,6 +31,7 @@ enum guest_role { GUEST_OWN, GUEST_INCOMING, GUEST_LEAVING };
 struct guest_nic {
     struct addr_pair mobile;    /* Of this host's site. */
     struct injector *injector;  /* Towards the guest; made when needed. */
+    struct listener *listener;  /* Null: it is awake. */
 };
 
 struct guest {
@@ -80,6 +82,12 @@ write_ticket guest_tell(struct engine *, struct guest *, enum vm_state,
 /* Gives a frame to the guest, behind the switch's back. */
 void guest_inject(struct engine *, struct guest *, size_t nic,
                   const struct dp_packet *);
+
+/* Begins to listen whether the guest sends anything.  guest_is_awake() then
+ * says whether it has, once; without the first it is always awake. */
+void guest_listen(struct engine *, struct guest *);
+bool guest_is_awake(struct engine *, struct guest *);
+void guest_wait_awake(const struct guest *);
 
 /* Ends its hypervisor process, removes ports and taps.  EINPROGRESS until
  * then.  Its addresses still lead here. */

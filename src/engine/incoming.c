@@ -43,6 +43,10 @@
  * for so long, until nothing waits in front of the agent any more. */
 #define BURST_MS 20
 
+/* What a guest gets before it has sent anything itself, or for so long. */
+#define FIRST_FRAMES 16
+#define WAKE_MS 60
+
 /* While the switch changes over from the hold to the guest's port, a frame
  * must not rest with us: the next one of its sender would overtake it.  For so
  * long we look without sleeping, where there are no shortcuts. */
@@ -71,6 +75,8 @@ struct incoming {
     write_ticket bound;         /* Bindings and instance. */
     uint64_t direct;            /* The switch delivers by itself. */
     long long opened;           /* The guest runs; monotonic ms. */
+    bool awake;                 /* It has sent something since. */
+    int n_injected;             /* Frames given to it. */
     long long closing;          /* Until then it changes over. */
     bool settled_told;
     bool tell_aborted;
@@ -310,6 +316,7 @@ prepare(struct engine *e, struct incoming *in)
         return;
     }
     warm_router(e, in->guest);
+    guest_listen(e, in->guest);
     guest_bind(e, in->guest, false);
     guest_tell(e, in->guest, VM_LISTENING, "");
     send_prepared(e, in, uri);
@@ -376,15 +383,30 @@ incoming_held(struct engine *e, const struct uuid *interface,
     return false;
 }
 
+/* How many frames may the guest get now?  One that has just been resumed and
+ * finds hundreds of them works off all before any of its programs runs, and
+ * so before it answers anybody.  Hence a few first, until it shows life. */
+static unsigned int
+allowance(struct engine *e, struct incoming *in)
+{
+    if (!in->awake) {
+        in->awake = (guest_is_awake(e, in->guest)
+                     || e->now_ms >= in->opened + WAKE_MS);
+    }
+    return in->awake ? UINT_MAX : MAX(0, FIRST_FRAMES - in->n_injected);
+}
+
 static void
 inject_all(struct engine *e, struct incoming *in)
 {
+    unsigned int n = allowance(e, in);
     struct dp_packet *packet;
     size_t nic;
 
-    while ((packet = hold_next(in->hold, e->now_ms, &nic))) {
+    while (n-- && (packet = hold_next(in->hold, e->now_ms, &nic))) {
         guest_inject(e, in->guest, nic, packet);
         dp_packet_delete(packet);
+        in->n_injected++;
     }
 }
 
@@ -740,6 +762,10 @@ incoming_wait(struct engine *e)
 
         if (deadline != LLONG_MAX) {
             poll_timer_wait_until(deadline);
+        }
+        if (in->state == INCOMING_SETTLING && !in->awake) {
+            guest_wait_awake(in->guest);
+            poll_timer_wait_until(in->opened + WAKE_MS);
         }
         if (in->state == INCOMING_SETTLING
             && e->now_ms < in->opened + BURST_MS) {

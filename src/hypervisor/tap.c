@@ -226,16 +226,18 @@ tap_send(struct tap *tap, const struct dp_packet *frame)
     return n < 0 ? errno : 0;
 }
 
-int
-injector_open(const char *name, struct injector **injectorp, struct err *err)
+/* A packet socket on the tap 'name', for frames of 'protocol'; 0: it only
+ * sends, and nothing piles up behind it. */
+static int
+packet_socket(const char *name, int protocol, int *fdp, struct err *err)
 {
-    /* Protocol 0: it only sends, nothing piles up behind it. */
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return fail(err, name, "packet socket");
     }
     struct sockaddr_ll sll = {
         .sll_family = AF_PACKET,
+        .sll_protocol = htons(protocol),
         .sll_ifindex = if_nametoindex(name),
     };
     int error = 0;
@@ -246,6 +248,19 @@ injector_open(const char *name, struct injector **injectorp, struct err *err)
     }
     if (error) {
         close(fd);
+        return error;
+    }
+    *fdp = fd;
+    return 0;
+}
+
+int
+injector_open(const char *name, struct injector **injectorp, struct err *err)
+{
+    int fd;
+
+    int error = packet_socket(name, 0, &fd, err);
+    if (error) {
         return error;
     }
 
@@ -278,4 +293,66 @@ injector_send(struct injector *injector, const struct dp_packet *frame)
                 ? EAGAIN : errno);
     }
     return 0;
+}
+
+/* Hearing. */
+
+#define MAX_HEARD 256           /* Frames read at once. */
+
+struct listener {
+    int fd;
+};
+
+int
+listener_open(const char *name, struct listener **listenerp, struct err *err)
+{
+    int fd, one = 1;
+
+    int error = packet_socket(name, ETH_P_ALL, &fd, err);
+    if (error) {
+        return error;
+    }
+    /* Not what goes to the guest. */
+    ignore(setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one,
+                      sizeof one));
+
+    struct listener *listener = xmalloc(sizeof *listener);
+    listener->fd = fd;
+    *listenerp = listener;
+    return 0;
+}
+
+void
+listener_close(struct listener *listener)
+{
+    if (listener) {
+        close(listener->fd);
+        free(listener);
+    }
+}
+
+bool
+listener_heard(struct listener *listener)
+{
+    struct sockaddr_ll sll;
+    uint8_t head[ETH_HEADER_LEN];
+    bool heard = false;
+
+    for (int i = 0; i < MAX_HEARD; i++) {
+        socklen_t len = sizeof sll;
+
+        if (recvfrom(listener->fd, head, sizeof head, MSG_TRUNC,
+                     (struct sockaddr *) &sll, &len) < 0) {
+            break;
+        }
+        heard = heard || (sll.sll_pkttype != PACKET_OUTGOING
+                          && sll.sll_protocol != htons(ETH_P_RARP));
+    }
+    return heard;
+}
+
+void
+listener_wait(struct listener *listener)
+{
+    poll_fd_wait(listener->fd, POLLIN);
 }

@@ -53,4 +53,12 @@ void injector_close(struct injector *);
 /* EAGAIN if the tap's queue is full. */
 int injector_send(struct injector *, const struct dp_packet *frame);
 
+/* Has the guest sent anything since listener_open(), or since this was asked
+ * last?  What its hypervisor announces for it (RARP) does not count. */
+struct listener;
+int listener_open(const char *name, struct listener **, struct err *);
+void listener_close(struct listener *);
+bool listener_heard(struct listener *);
+void listener_wait(struct listener *);
+
 #endif /* hypervisor/tap.h */
