@@ -7,6 +7,7 @@
 #include "packets.h"
 #include "util.h"
 
+#include "api/show.h"
 #include "base/problems.h"
 #include "store/hosts.h"
 #include "store/rows.h"
@@ -474,6 +475,28 @@ check_existing_vm(const struct document_vm *vm, const struct dbrec_vm *row,
     }
 }
 
+/* A new VM on a host that says how much memory it has.  Those that one
+ * document brings are looked at one by one: the agents see them together. */
+static void
+check_memory(const struct store *store, const struct document_vm *vm,
+             const char *where, struct problems *problems)
+{
+    const struct dbrec_host *host = session_host(store, vm->host);
+    size_t n_vms;
+
+    if (!host || host->memory_mib <= 0) {
+        return;
+    }
+
+    int64_t used = show_used_kib(store, host, &n_vms) / 1024;
+    if (used + (int64_t) (vm->memory_kib / 1024) > host->memory_mib) {
+        problems_add(problems, "%s.memory: %s has %"PRId64" MiB for VMs, "
+                     "%"PRId64" of them in use: %"PRIu64" MiB do not fit",
+                     where, vm->host, host->memory_mib, used,
+                     (uint64_t) vm->memory_kib / 1024);
+    }
+}
+
 static void
 check_vm(const struct store *store, const struct document *document,
          const struct document_vm *vm, struct problems *problems)
@@ -495,6 +518,8 @@ check_vm(const struct store *store, const struct document *document,
     } else if (endpoint) {
         check_unchanged(vm, where, endpoint->interfaces,
                         endpoint->n_interfaces, problems);
+    } else if (!vm->is_endpoint) {
+        check_memory(store, vm, where, problems);
     }
     for (size_t i = 0; i < vm->n_nics; i++) {
         char *at = (vm->n_nics == 1 ? xstrdup(where)
