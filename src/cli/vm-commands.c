@@ -45,7 +45,8 @@ put_option(const struct invocation *in, struct json *body, const char *name)
     }
 }
 
-/* Waits until the VM's state is 'state'. */
+/* Waits until the VM's state is 'state'.  One that has failed will not run,
+ * but may well be stopped. */
 static int
 wait_state(const struct invocation *in, const char *name, const char *state,
            struct err *err)
@@ -60,7 +61,8 @@ wait_state(const struct invocation *in, const char *name, const char *state,
         error = client_request(client, "GET", path, NULL, &vm, err);
         const char *now = json_get_string(vm, "state");
         bool done = now && !strcmp(now, state);
-        if (!error && !done && now && !strcmp(now, "failed")) {
+        bool failed = now && !strcmp(now, "failed");
+        if (!error && failed && !strcmp(state, "running")) {
             const char *reason = json_get_string(vm, "reason");
             error = err_set(err, EIO, "VM %s: %s", name,
                             reason ? reason : "failed");
