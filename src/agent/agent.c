@@ -238,6 +238,8 @@ agent_run(struct agent *a)
     of_switch_run(a->of_switch, now_ms);
     if (a->engine) {
         engine_run(a->engine, now);
+        a->seen_store = store_seqno(a->store);
+        a->seen_bridge = bridge_seqno(a->bridge);
         of_switch_run(a->of_switch, now_ms);    /* Sends what is new. */
     }
 
@@ -267,6 +269,11 @@ agent_wait(struct agent *a)
     bridge_wait(a->bridge);
     store_wait(a->store);
     if (a->engine) {
+        /* The engine runs before the two that tell it what has changed. */
+        if (a->seen_store != store_seqno(a->store)
+            || a->seen_bridge != bridge_seqno(a->bridge)) {
+            poll_immediate_wake();
+        }
         channel_wait(a->channel, read_clocks().mono_us);
         edge_wait(a->edge);
         engine_wait(a->engine);

@@ -25,6 +25,7 @@ struct agent {
     struct channel *channel;
     struct edge *edge;
     struct engine *engine;
+    unsigned int seen_store, seen_bridge;   /* The engine's last turn. */
     bool complete;              /* All that should be is in the datapath. */
 };
 
