@@ -22,7 +22,7 @@
 #include "probe/udp.h"
 
 #define SECOND INT64_C(1000000000)
-#define LINGER_NS (1 * SECOND)          /* For answers under way. */
+#define LINGER_NS (5 * SECOND)  /* For answers under way, of busy guests. */
 #define CONNECT_MS 10000
 
 struct options {
