@@ -1,4 +1,5 @@
 """What all system tests share: the programs, and labs that are taken down."""
+import contextlib
 import json
 import os
 import pathlib
@@ -54,22 +55,38 @@ def watari():
     return Watari()
 
 
-@pytest.fixture
-def make_lab(tmp_path):
-    """make_lab(name, text, *options) brings a lab up; all are taken down at the end."""
+@contextlib.contextmanager
+def lab_maker(folder):
+    """make(name, text, *options) brings a lab up; all are taken down at the end."""
     labs = []
 
     def make(name, text, *options):
         needs_root()
-        path = tmp_path / f"{name}.yaml"
+        path = folder / f"{name}.yaml"
         path.write_text(f"lab: {name}\n{text}")
         labs.append(name)
         Watari()("lab", "up", path, *options)
         return Watari(name)
 
-    yield make
-    for name in labs:
-        Watari().run("lab", "down", name)
+    try:
+        yield make
+    finally:
+        for name in labs:
+            Watari().run("lab", "down", name)
+
+
+@pytest.fixture
+def make_lab(tmp_path):
+    """Makes labs for one test."""
+    with lab_maker(tmp_path) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def make_module_lab(tmp_path_factory):
+    """Makes labs that all tests of a file share."""
+    with lab_maker(tmp_path_factory.mktemp("labs")) as make:
+        yield make
 
 
 def leftovers(lab):

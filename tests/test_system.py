@@ -10,6 +10,7 @@ import time
 import pytest
 
 from conftest import BUILD, ROOT, RUN, Watari, build_has, leftovers, needs_root
+from labkit import reach
 
 pytestmark = pytest.mark.skipif(
     not build_has("watari-agent", "watari-manager", "watari-probe", "mini"),
@@ -31,20 +32,6 @@ endpoints:
 store: { site: south }
 manager: { site: south }
 """
-
-
-def probe(lab, node, address, *options):
-    """What a UDP probe from 'node' sees."""
-    return json.loads(lab("lab", "exec", node, "--", BUILD / "watari-probe", "udp", address,
-                          *options))
-
-
-def reach(lab, node, address):
-    """Waits until 'node' reaches 'address'."""
-    for _ in range(30):
-        if probe(lab, node, address, "--count", 10, "--interval-us", 10000)["answered"] >= 9:
-            return
-    raise AssertionError(f"{node} does not reach {address}")
 
 
 def test_life(make_lab):
