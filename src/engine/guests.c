@@ -616,7 +616,7 @@ is_anything_to_do(const struct engine *e)
         bool runs = (g->told == VM_RUNNING && g->present && !g->stopping
                      && g->bridge_seqno == bridge_seqno(e->c.bridge));
 
-        if (g->role == GUEST_OWN && !runs && !g->ended) {
+        if (g->role == GUEST_OWN && !runs && (!g->ended || g->stopping)) {
             return true;
         }
     }
