@@ -258,6 +258,13 @@ hold_take_back(struct hold *hold, size_t *nic)
     }
 }
 
+bool
+hold_has_more(const struct hold *hold)
+{
+    return hold->open && (!ovs_list_is_empty(&hold->ready)
+                          || !ovs_list_is_empty(&hold->stream));
+}
+
 long long
 hold_deadline(const struct hold *hold)
 {

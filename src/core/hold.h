@@ -58,6 +58,9 @@ struct dp_packet *hold_next(struct hold *, long long now, size_t *nic);
  * rolled back.  The source has kept what it relayed. */
 struct dp_packet *hold_take_back(struct hold *, size_t *nic);
 
+/* Would hold_next() give a frame at once? */
+bool hold_has_more(const struct hold *);
+
 /* When hold_next() may have more without any new input; LLONG_MAX: never. */
 long long hold_deadline(const struct hold *);
 

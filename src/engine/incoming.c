@@ -43,9 +43,14 @@
  * for so long, until nothing waits in front of the agent any more. */
 #define BURST_MS 20
 
-/* What a guest gets before it has sent anything itself, or for so long. */
+/* What a guest gets before it has sent anything itself, or for so long; then
+ * so many frames a millisecond, twice as many after each step, until the ramp
+ * ends. */
 #define FIRST_FRAMES 16
 #define WAKE_MS 60
+#define FRAMES_PER_MS 8
+#define RAMP_STEP_MS 10
+#define RAMP_MS 80
 
 /* While the switch changes over from the hold to the guest's port, a frame
  * must not rest with us: the next one of its sender would overtake it.  For so
@@ -75,7 +80,9 @@ struct incoming {
     write_ticket bound;         /* Bindings and instance. */
     uint64_t direct;            /* The switch delivers by itself. */
     long long opened;           /* The guest runs; monotonic ms. */
-    bool awake;                 /* It has sent something since. */
+    long long awake;            /* It has sent something since; 0: not yet. */
+    long long ramped;           /* When 'allowance' was set. */
+    unsigned int allowance;     /* Frames that it may still get now. */
     int n_injected;             /* Frames given to it. */
     long long closing;          /* Until then it changes over. */
     bool settled_told;
@@ -385,15 +392,28 @@ incoming_held(struct engine *e, const struct uuid *interface,
 
 /* How many frames may the guest get now?  One that has just been resumed and
  * finds hundreds of them works off all before any of its programs runs, and
- * so before it answers anybody.  Hence a few first, until it shows life. */
+ * so before it answers anybody.  Hence a few first, until it shows life, and
+ * then more and more. */
 static unsigned int
 allowance(struct engine *e, struct incoming *in)
 {
-    if (!in->awake) {
-        in->awake = (guest_is_awake(e, in->guest)
-                     || e->now_ms >= in->opened + WAKE_MS);
+    if (!in->awake && (guest_is_awake(e, in->guest)
+                       || e->now_ms >= in->opened + WAKE_MS)) {
+        in->awake = e->now_ms;
     }
-    return in->awake ? UINT_MAX : MAX(0, FIRST_FRAMES - in->n_injected);
+    if (!in->awake) {
+        return MAX(0, FIRST_FRAMES - in->n_injected);
+    }
+
+    long long age = e->now_ms - in->awake;
+    if (age >= RAMP_MS) {
+        return UINT_MAX;
+    }
+    if (in->ramped < e->now_ms) {
+        in->ramped = e->now_ms;
+        in->allowance = FRAMES_PER_MS << (age / RAMP_STEP_MS);
+    }
+    return in->allowance;
 }
 
 static void
@@ -403,11 +423,12 @@ inject_all(struct engine *e, struct incoming *in)
     struct dp_packet *packet;
     size_t nic;
 
-    while (n-- && (packet = hold_next(in->hold, e->now_ms, &nic))) {
+    for (; n && (packet = hold_next(in->hold, e->now_ms, &nic)); n--) {
         guest_inject(e, in->guest, nic, packet);
         dp_packet_delete(packet);
         in->n_injected++;
     }
+    in->allowance = n;
 }
 
 /* The grant, and after it. */
@@ -766,6 +787,10 @@ incoming_wait(struct engine *e)
         if (in->state == INCOMING_SETTLING && !in->awake) {
             guest_wait_awake(in->guest);
             poll_timer_wait_until(in->opened + WAKE_MS);
+        } else if (in->state == INCOMING_SETTLING
+                   && e->now_ms < in->awake + RAMP_MS
+                   && hold_has_more(in->hold)) {
+            poll_timer_wait_until(e->now_ms + 1);
         }
         if (in->state == INCOMING_SETTLING
             && e->now_ms < in->opened + BURST_MS) {
