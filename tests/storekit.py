@@ -69,6 +69,14 @@ class Store:
     def stop(self):
         stop(self.process)
 
+    def pause(self):
+        """It takes connections and requests, and answers nobody."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
     def transact(self, *operations):
         """Returns the results of 'operations', or raises."""
         done = subprocess.run(

@@ -86,8 +86,8 @@ def test_old_store_converts(tmp_path, cluster):
         store.stop()
 
 
-def test_replica_is_conditioned(store, world, t1):
-    """A host sees its own VMs, and bindings of networks that it has."""
+def add_far(store, world):
+    """A VM of o1 in a network that t1 has nothing to do with: network, interface, VM."""
     other = store.insert("Network", name="red", id=2, mode="rewrite",
                          mtu=1500, prefixes="10.1.0.0/24")
     result = store.transact(
@@ -102,7 +102,12 @@ def test_replica_is_conditioned(store, world, t1):
             "interface": ["named-uuid", "nic"], "network": ref(other),
             "epoch": 1, "counter": 1, "host": ref(world.hosts["o1"]),
             "mobile": "198.18.2.100", "state": "active"}})
-    nic, vm = result[0]["uuid"][1], result[1]["uuid"][1]
+    return other, result[0]["uuid"][1], result[1]["uuid"][1]
+
+
+def test_replica_is_conditioned(store, world, t1):
+    """A host sees its own VMs, and bindings of networks that it has."""
+    other, nic, vm = add_far(store, world)
     near, near_nic = world.add_vm("near", "o1", 12)
     store.insert("Binding", interface=ref(near_nic),
                  network=ref(world.network), epoch=1, counter=1,
@@ -303,6 +308,19 @@ def test_writes_survive_a_restart(store, world, t1):
     assert row["phases"] == ["map", [["check", 1.5]]]
     assert row["figures"] == ["map", [["total_ms", 2.5]]]
     assert t1("newest", world.interface) == "2 active 198.18.1.100"
+
+
+def test_asked_for_when_the_store_dies(store, world, t1):
+    """What the replica lacks is not taken for there, after a condition was on its way."""
+    other, nic, _ = add_far(store, world)
+    t1("changes", 100)
+    store.pause()
+    assert t1("ask", other) == "not ready"
+    store.kill()
+    assert t1("ask", other) == "not ready"
+    store.start()
+    assert t1("ready") == "ready"
+    assert t1("newest", nic) == "1 active 198.18.2.100"
 
 
 def test_register(store, world):

@@ -254,7 +254,9 @@ set_conditions(struct store *store)
         dbrec_binding_add_clause_network(&bindings, OVSDB_F_EQ, network);
     }
 
-    store->settled = true;
+    /* A condition that was on its way when the connection broke passes for
+     * acknowledged from then on, before the next connection has answered. */
+    store->settled = store->in_sync;
     set_condition(store, &dbrec_table_claim, &claims);
     set_condition(store, &dbrec_table_vm, &vms);
     set_condition(store, &dbrec_table_endpoint, &endpoints);

@@ -53,6 +53,7 @@ struct store {
     struct uuid *present;       /* Networks asked for, sorted. */
     size_t n_present;
     struct uuid asked_host, asked_site;
+    bool in_sync;               /* Has this connection brought rows? */
     bool settled;               /* Does the replica match them? */
 
     /* Changes that nobody has taken yet. */

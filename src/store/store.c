@@ -100,7 +100,11 @@ void
 store_run(struct store *store, long long now)
 {
     ovsdb_idl_run(store->idl);
+    if (!ovsdb_idl_is_connected(store->idl)) {
+        store->in_sync = false;
+    }
     if (store->seqno != ovsdb_idl_get_seqno(store->idl)) {
+        store->in_sync = ovsdb_idl_is_connected(store->idl);
         store->seqno = ovsdb_idl_get_seqno(store->idl);
         collect_changes(store);
         conditions_run(store);

@@ -389,6 +389,23 @@ do_watch(struct driver *driver)
     do_ready(driver);
 }
 
+/* Watches a network, but waits only so long that a store that is there would
+ * have answered. */
+static void
+do_ask(struct driver *driver)
+{
+    struct uuid network = uuid_arg(driver, 1);
+    long long until = time_msec() + 200;
+
+    store_watch_network(driver->store, &network);
+    while (time_msec() < until) {
+        turn(driver);
+        poll_timer_wait_until(until);
+        poll_block();
+    }
+    printf("%s\n", store_is_ready(driver->store) ? "ready" : "not ready");
+}
+
 static void
 do_list(struct driver *driver)
 {
@@ -409,6 +426,7 @@ static const struct {
     void (*func)(struct driver *);
 } commands[] = {
     { "ready", do_ready },
+    { "ask", do_ask },
     { "changes", do_changes },
     { "claim", do_claim },
     { "take", do_take },
