@@ -23,6 +23,8 @@ struct queue {
     struct uuid from;
     size_t nic;
     int patience;
+    bool fenced;                /* Its fence is in the stream, or was. */
+    bool missed;                /* We put it there: it did not come. */
     bool open;
     struct ovs_list frames;
 };
@@ -158,6 +160,11 @@ hold_put_direct(struct hold *hold, const struct uuid *from, size_t nic,
 void
 hold_put_fence(struct hold *hold, const struct uuid *from, size_t nic)
 {
+    struct queue *q = find_queue(hold, from, nic);
+
+    if (q) {
+        q->fenced = true;
+    }
     put(hold, &hold->stream, from, nic, NULL);
 }
 
@@ -186,7 +193,11 @@ take(struct hold *hold, struct ovs_list *list, size_t *nic, bool *relayed)
         struct queue *q = find_queue(hold, &h->from, h->nic);
 
         if (q && !q->open) {
-            hold->counters.fences++;
+            if (q->missed) {
+                hold->counters.missed++;
+            } else {
+                hold->counters.fences++;
+            }
             open_queue(hold, q);
         }
     }
@@ -194,15 +205,17 @@ take(struct hold *hold, struct ovs_list *list, size_t *nic, bool *relayed)
     return packet;
 }
 
+/* What does not come any more takes its place behind what is there: the guest
+ * may be slower than the fence's time. */
 static void
-open_overdue(struct hold *hold, long long now)
+give_up_overdue(struct hold *hold, long long now)
 {
     struct queue *q;
 
     LIST_FOR_EACH (q, node, &hold->queues) {
-        if (!q->open && now >= hold->opened + q->patience) {
-            hold->counters.missed++;
-            open_queue(hold, q);
+        if (!q->fenced && now >= hold->opened + q->patience) {
+            q->missed = true;
+            hold_put_fence(hold, &q->from, q->nic);
         }
     }
 }
@@ -234,7 +247,7 @@ hold_next(struct hold *hold, long long now, size_t *nic)
         return NULL;
     }
     if (hold->n_closed) {
-        open_overdue(hold, now);
+        give_up_overdue(hold, now);
     }
     return take_next(hold, nic, &relayed);
 }
@@ -273,7 +286,7 @@ hold_deadline(const struct hold *hold)
 
     if (hold->open && hold->n_closed) {
         LIST_FOR_EACH (q, node, &hold->queues) {
-            if (!q->open) {
+            if (!q->fenced) {
                 deadline = MIN(deadline, hold->opened + q->patience);
             }
         }

@@ -21,6 +21,7 @@
  *      fence FROM                  in the relayed stream
  *      open AT
  *      next AT -> X Y              what the guest gets at time AT
+ *      take AT -> X                ... if it takes only one frame
  *      back -> X Y                 what hold_take_back() gives
  *      settled yes|no
  *      deadline AT|never
@@ -39,14 +40,15 @@ frame(char letter)
 }
 
 static void
-check_frames(struct hold *hold, bool back, long long now, const char *want)
+check_frames(struct hold *hold, bool back, int max, long long now,
+             const char *want)
 {
     struct ds got = DS_EMPTY_INITIALIZER;
     struct dp_packet *p;
     size_t nic;
 
-    while ((p = back ? hold_take_back(hold, &nic)
-                : hold_next(hold, now, &nic))) {
+    for (; max && (p = back ? hold_take_back(hold, &nic)
+                   : hold_next(hold, now, &nic)); max--) {
         ds_put_format(&got, " %c", *(char *) dp_packet_data(p));
         assert_int_equal(nic, 3);
         dp_packet_delete(p);
@@ -76,9 +78,11 @@ run_line(struct hold *hold, const char *line)
     } else if (sscanf(line, "open %lld", &at) == 1) {
         hold_open(hold, at);
     } else if (sscanf(line, "next %lld", &at) == 1) {
-        check_frames(hold, false, at, strchr(line, '>') + 1);
+        check_frames(hold, false, INT_MAX, at, strchr(line, '>') + 1);
+    } else if (sscanf(line, "take %lld", &at) == 1) {
+        check_frames(hold, false, 1, at, strchr(line, '>') + 1);
     } else if (!strncmp(line, "back", 4)) {
-        check_frames(hold, true, 0, strchr(line, '>') + 1);
+        check_frames(hold, true, INT_MAX, 0, strchr(line, '>') + 1);
     } else if (sscanf(line, "settled %15s", word) == 1) {
         assert_int_equal(hold_is_settled(hold), !strcmp(word, "yes"));
     } else if (sscanf(line, "deadline %15s", word) == 1) {
@@ -130,6 +134,20 @@ test_patience_ends(void **state)
         "deadline never", "fence A", "direct A 3", "next 1101 -> 3", NULL });
 }
 
+/* Nor does a guest that takes its frames slowly change their order. */
+static void
+test_slow_guest(void **state)
+{
+    run_script((const char *const[]) {
+        "expect A 50", "expect B 50", "relayed 1", "relayed 2", "fence A",
+        "direct A 3", "direct B 4", "open 0", "take 1 -> 1", "deadline 50",
+        "next 60 -> 2 3 4", "settled yes", NULL });
+    run_script((const char *const[]) {
+        "expect A 50", "relayed 1", "relayed 2", "relayed 3", "direct A 4",
+        "open 0", "take 50 -> 1", "deadline never", "take 51 -> 2",
+        "next 52 -> 3 4", "settled yes", NULL });
+}
+
 static void
 test_unexpected_keep_their_order(void **state)
 {
@@ -174,6 +192,7 @@ main(void)
         cmocka_unit_test(test_relayed_come_first),
         cmocka_unit_test(test_near_does_not_wait_for_far),
         cmocka_unit_test(test_patience_ends),
+        cmocka_unit_test(test_slow_guest),
         cmocka_unit_test(test_unexpected_keep_their_order),
         cmocka_unit_test(test_repeated_fence),
         cmocka_unit_test(test_rollback_gives_all_back),

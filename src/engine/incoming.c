@@ -416,19 +416,29 @@ allowance(struct engine *e, struct incoming *in)
     return in->allowance;
 }
 
-static void
-inject_all(struct engine *e, struct incoming *in)
+/* Gives the guest at most 'max' frames; returns how many it got. */
+static unsigned int
+inject(struct engine *e, struct incoming *in, unsigned int max)
 {
-    unsigned int n = allowance(e, in);
     struct dp_packet *packet;
+    unsigned int n;
     size_t nic;
 
-    for (; n && (packet = hold_next(in->hold, e->now_ms, &nic)); n--) {
+    for (n = 0; n < max && (packet = hold_next(in->hold, e->now_ms, &nic));
+         n++) {
         guest_inject(e, in->guest, nic, packet);
         dp_packet_delete(packet);
-        in->n_injected++;
     }
-    in->allowance = n;
+    in->n_injected += n;
+    return n;
+}
+
+static void
+inject_allowed(struct engine *e, struct incoming *in)
+{
+    unsigned int n = allowance(e, in);
+
+    in->allowance = n - inject(e, in, n);
 }
 
 /* The grant, and after it. */
@@ -480,7 +490,7 @@ load(struct engine *e, struct incoming *in)
 
     in->opened = e->now_ms;
     hold_open(in->hold, e->now_ms);
-    inject_all(e, in);
+    inject_allowed(e, in);
     guest_bind(e, in->guest, true);
     in->bound = guest_tell(e, in->guest,
                            in->guest->ended ? VM_FAILED : VM_RUNNING,
@@ -540,10 +550,10 @@ static void
 close_hold(struct engine *e, struct incoming *in)
 {
     engine_drain_hold(e);
-    inject_all(e, in);
+    inject(e, in, UINT_MAX);
     guest_set_shortcuts(e, in->guest, true);
     engine_drain_hold(e);
-    inject_all(e, in);
+    inject(e, in, UINT_MAX);
     in->direct = guest_set_delivery(e, in->guest, DATAPATH_DIRECT);
     in->closing = e->now_ms + CLOSING_MS;
 }
@@ -748,12 +758,12 @@ incoming_run_one(struct engine *e, struct incoming *in)
         present_again(e, in);
         break;
     case INCOMING_SETTLING:
-        inject_all(e, in);
+        inject_allowed(e, in);
         tell_running(e, in);
         settle(e, in);
         break;
     case INCOMING_MOVED:
-        inject_all(e, in);
+        inject_allowed(e, in);
         tell_running(e, in);
         finish(e, in);
         break;
