@@ -589,6 +589,34 @@ def test_grant_by_a_new_agent(hosts, vm):
     assert b.can_ping()
 
 
+def niceness(pid):
+    """Of a process's threads, and of its session's group if the kernel has those."""
+    threads = {os.getpriority(os.PRIO_PROCESS, int(tid))
+               for tid in os.listdir(f"/proc/{pid}/task")}
+    group = pathlib.Path(f"/proc/{pid}/autogroup")
+    if group.exists():
+        threads.add(int(group.read_text().split()[-1]))
+    return threads
+
+
+def test_guest_hastes_after_the_grant(hosts, vm):
+    """It goes before others for a moment, but not for longer, not even if its agent dies."""
+    a, b = hosts
+    copy(a, b, vm)
+    pid = b.pid(vm)
+    assert niceness(pid) == {0}
+    a.do("proceed", vm)
+    tag = b.begin("grant", vm)
+    wait_for(lambda: niceness(pid) == {-10}, what="haste")
+    b.end(tag)
+    wait_for(lambda: niceness(pid) == {0}, what="the end of haste")
+    b.kill()
+    os.setpriority(os.PRIO_PROCESS, pid, -10)
+    assert niceness(pid) != {0}
+    b.start()
+    wait_for(lambda: niceness(pid) == {0}, what="an agent that knows of no haste")
+
+
 def test_agent_dies_in_copy(hosts, vm):
     """A new agent goes on with the copy that it finds."""
     a, b = hosts

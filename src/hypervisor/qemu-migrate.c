@@ -197,9 +197,23 @@ accept_source(struct qemu_vm *vm)
     add_connection(vm, CALL_RECEIVE, "migrate-incoming", fd);
 }
 
+/* Whoever talks to the guest has waited while it was stopped, and what has
+ * come meanwhile waits, too: it goes before others until it has caught up. */
+static void
+set_haste(struct qemu_vm *vm, bool haste)
+{
+    if (vm->process) {
+        qemu_process_set_nice(vm->process, haste ? QEMU_HASTE_NICE : 0);
+    }
+    vm->haste_until = haste ? vm->qemu->up.now + QEMU_HASTE_MS : 0;
+}
+
 void
 qemu_migrate_run(struct qemu_vm *vm)
 {
+    if (vm->haste_until && vm->qemu->up.now >= vm->haste_until) {
+        set_haste(vm, false);
+    }
     if (can_accept(vm)) {
         accept_source(vm);
     }
@@ -224,6 +238,9 @@ qemu_migrate_wait(struct qemu_vm *vm)
     } else if (vm->send == SEND_COPY && vm->progress_at) {
         poll_timer_wait_until(vm->progress_at);
     }
+    if (vm->haste_until) {
+        poll_timer_wait_until(vm->haste_until);
+    }
 }
 
 /* Lets the guest go, and remembers first that it may have gone. */
@@ -236,6 +253,7 @@ let_run(struct qemu_vm *vm, struct err *err)
             return error;
         }
         vm->granted = true;
+        set_haste(vm, true);
         call_add(vm, CALL_GRANT, "cont", NULL);
     }
     int error = call_end(vm, CALL_GRANT, err);
@@ -626,6 +644,7 @@ qemu_take_back(struct hypervisor *hv, const struct uuid *uuid,
         return err_set(err, EPERM, "it has not been sent");
     }
     if (call_begin(vm, CALL_GRANT)) {
+        set_haste(vm, true);
         call_add(vm, CALL_GRANT, "cont", NULL);
     }
     return call_end(vm, CALL_GRANT, err);

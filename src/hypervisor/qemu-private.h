@@ -47,6 +47,8 @@ struct watchdog;
 #define QEMU_QUIT_TIMEOUT_MS 2000       /* Then it is killed. */
 #define QEMU_DIAL_TIMEOUT_MS 10000      /* To the destination. */
 #define QEMU_PROGRESS_MS 100            /* Between looks at a copy. */
+#define QEMU_HASTE_MS 250               /* After it was let go. */
+#define QEMU_HASTE_NICE -10             /* While it hastes. */
 #define QEMU_FORGET_MS 5000             /* Results that nobody fetches. */
 #define QEMU_MAX_EVENTS 65536           /* That nobody takes. */
 
@@ -127,6 +129,7 @@ struct qemu_vm {
     bool incoming;              /* Started to receive. */
     bool granted;               /* grant() may have let it run. */
     bool cont_refused;          /* ... but QEMU said no. */
+    long long haste_until;      /* It goes before others; 0: it does not. */
     char *uri;                  /* Where we listen; null: not yet. */
     int listener;               /* -1: none, or somebody has connected. */
 

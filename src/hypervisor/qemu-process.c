@@ -1,6 +1,7 @@
 #include <config.h>
 #include "hypervisor/qemu-process.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -292,6 +293,41 @@ qemu_process_kill(struct qemu_process *p, int sig)
     if (!p->ended) {
         pidfd_send_signal(p->pidfd, sig, NULL, 0);
     }
+}
+
+/* See sched(7), "The autogroup feature": between sessions, only the niceness
+ * of the groups counts. */
+static void
+set_autogroup_nice(pid_t pid, int nice)
+{
+    char path[64], text[16];
+
+    snprintf(path, sizeof path, "/proc/%d/autogroup", (int) pid);
+    int n = snprintf(text, sizeof text, "%d", nice);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        ignore(write(fd, text, n));
+        close(fd);
+    }
+}
+
+void
+qemu_process_set_nice(struct qemu_process *p, int nice)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "/proc/%d/task", (int) p->pid);
+    DIR *tasks = p->ended ? NULL : opendir(path);
+    if (!tasks) {
+        return;
+    }
+    for (const struct dirent *task; (task = readdir(tasks)); ) {
+        if (task->d_name[0] != '.') {
+            setpriority(PRIO_PROCESS, atoi(task->d_name), nice);
+        }
+    }
+    closedir(tasks);
+    set_autogroup_nice(p->pid, nice);
 }
 
 bool

@@ -53,6 +53,11 @@ void qemu_process_close(struct qemu_process *);
 pid_t qemu_process_pid(const struct qemu_process *);
 void qemu_process_kill(struct qemu_process *, int sig);
 
+/* Its niceness, as setpriority() has it: of each of its threads, and of its
+ * session as a whole where the kernel groups those.  It may fail unseen, as
+ * for whoever may not raise a priority. */
+void qemu_process_set_nice(struct qemu_process *, int nice);
+
 /* Has it ended?  Then 'how' says "status 1", "signal 9" or "". */
 bool qemu_process_has_ended(struct qemu_process *, char *how, size_t size);
 void qemu_process_wait(struct qemu_process *);

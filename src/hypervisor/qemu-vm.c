@@ -313,6 +313,7 @@ qemu_vm_adopt(struct qemu_vm *vm)
     vm->uri = vm_get_mark(vm, "uri");
     vm->n_nics = count_taps(vm);
     if (!error) {
+        qemu_process_set_nice(vm->process, 0);  /* Whoever hurried it died. */
         vm_connect(vm);
     } else if (error == ENOENT) {
         vm->state = VM_ABSENT;
