@@ -329,13 +329,15 @@ def test_adopt_recycled_pid(hosts, vm):
     a.kill()
     os.kill(a.pid(vm), signal.SIGKILL)
     with subprocess.Popen(["sleep", "1000"]) as innocent:
-        pid_file = a.folder(vm) / "pid"
-        start = pid_file.read_text().split()[1]
-        pid_file.write_text(f"{innocent.pid} {start}\n")
-        assert a.start().state(vm) == "failed"
-        a.do("destroy", vm)
-        assert innocent.poll() is None
-        innocent.kill()
+        try:
+            pid_file = a.folder(vm) / "pid"
+            start = pid_file.read_text().split()[1]
+            pid_file.write_text(f"{innocent.pid} {start}\n")
+            assert a.start().state(vm) == "failed"
+            a.do("destroy", vm)
+            assert innocent.poll() is None
+        finally:
+            innocent.kill()     # Leaving the block waits for it.
 
 
 def test_death_is_noticed(hosts, vm):
