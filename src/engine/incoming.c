@@ -1,11 +1,9 @@
 #include <config.h>
 
-#include "engine/incoming.h"
+#include "engine/incoming-private.h"
 
 #include <errno.h>
-#include <limits.h>
 
-#include "dp-packet.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/poll-loop.h"
 #include "util.h"
@@ -13,8 +11,6 @@
 
 #include "core/frame.h"
 #include "core/hold.h"
-#include "engine/engine-private.h"
-#include "engine/guests.h"
 #include "engine/journal.h"
 #include "engine/tombstone.h"
 #include "hypervisor/hypervisor.h"
@@ -39,60 +35,8 @@
  * of its path. */
 #define FENCE_GRACE_MS 50
 
-/* What has waited for the guest comes in a burst when it runs.  The hold stays
- * for so long, until nothing waits in front of the agent any more. */
-#define BURST_MS 20
-
-/* What a guest gets before it has sent anything itself, or for so long; then
- * so many frames a millisecond, twice as many after each step, until the ramp
- * ends. */
-#define FIRST_FRAMES 16
-#define WAKE_MS 60
-#define FRAMES_PER_MS 8
-#define RAMP_STEP_MS 10
-#define RAMP_MS 80
-
-/* While the switch changes over from the hold to the guest's port, a frame
- * must not rest with us: the next one of its sender would overtake it.  For so
- * long we look without sleeping, where there are no shortcuts. */
-#define CLOSING_MS 15
-
-enum incoming_state {
-    INCOMING_PREPARING,
-    INCOMING_LISTENING,
-    INCOMING_LOADING,
-    INCOMING_RESUMED,           /* It ran when our process began. */
-    INCOMING_SETTLING,
-    INCOMING_MOVED,
-    INCOMING_ABORTING,
-};
-
-struct incoming {
-    struct hmap_node node;
-    struct uuid migration, source;
-    struct generation generation;
-    enum incoming_state state;
-    struct guest *guest;
-    struct hold *hold;
-    long long heard;            /* From the source; monotonic ms. */
-    long long resumed_us;       /* Wall clock, from QEMU. */
-    bool running_told;
-    write_ticket bound;         /* Bindings and instance. */
-    uint64_t direct;            /* The switch delivers by itself. */
-    long long opened;           /* The guest runs; monotonic ms. */
-    long long awake;            /* It has sent something since; 0: not yet. */
-    long long ramped;           /* When 'allowance' was set. */
-    unsigned int allowance;     /* Frames that it may still get now. */
-    int n_injected;             /* Frames given to it. */
-    long long closing;          /* Until then it changes over. */
-    bool settled_told;
-    bool tell_aborted;
-};
-
-static void incoming_abort(struct engine *, struct incoming *, bool tell);
-
-static struct incoming *
-find(const struct engine *e, const struct uuid *migration)
+struct incoming *
+incoming_find(const struct engine *e, const struct uuid *migration)
 {
     struct incoming *in;
 
@@ -108,7 +52,7 @@ static struct incoming *
 find_for(struct engine *e, const struct message *m)
 {
     struct uuid migration = message_get_uuid(m->body, "migration");
-    struct incoming *in = find(e, &migration);
+    struct incoming *in = incoming_find(e, &migration);
 
     if (in && uuid_equals(&in->source, &m->from)) {
         in->heard = e->now_ms;
@@ -117,7 +61,7 @@ find_for(struct engine *e, const struct message *m)
     return NULL;
 }
 
-static struct incoming *
+struct incoming *
 incoming_add(struct engine *e, const struct uuid *migration,
              const struct uuid *source, const struct generation *generation,
              const struct vm *vm)
@@ -204,7 +148,7 @@ incoming_handle_prepare(struct engine *e, const struct message *m)
     struct vm vm;
     int error;
 
-    struct incoming *in = find(e, &migration);
+    struct incoming *in = incoming_find(e, &migration);
     if (in) {
         /* Asked again, on another connection: so the answer, if there was
          * one, is lost, and no grant can be on its way. */
@@ -350,97 +294,6 @@ incoming_handle_expect(struct engine *e, const struct message *m)
     }
 }
 
-/* Frames. */
-
-void
-incoming_relayed(struct engine *e, const struct relayed *r)
-{
-    struct incoming *in = find(e, &r->migration);
-    struct frame_fence fence;
-
-    if (!in || !uuid_equals(&in->source, &r->from)
-        || r->nic >= in->guest->vm.n_nics
-        || in->state == INCOMING_ABORTING) {
-        return;
-    }
-    if (frame_parse_fence(r->data, r->len, &fence)) {
-        if (uuid_equals(&fence.migration, &in->migration)) {
-            hold_put_fence(in->hold, &fence.from, r->nic);
-        }
-    } else {
-        hold_put_relayed(in->hold, r->nic,
-                         dp_packet_clone_data(r->data, r->len));
-    }
-}
-
-bool
-incoming_held(struct engine *e, const struct uuid *interface,
-              const struct uuid *from, struct dp_packet *packet)
-{
-    struct incoming *in;
-
-    HMAP_FOR_EACH (in, node, &e->incoming) {
-        size_t nic;
-
-        if (guest_find_interface(e, interface, &nic) == in->guest) {
-            hold_put_direct(in->hold, from, nic, packet);
-            return true;
-        }
-    }
-    return false;
-}
-
-/* How many frames may the guest get now?  One that has just been resumed and
- * finds hundreds of them works off all before any of its programs runs, and
- * so before it answers anybody.  Hence a few first, until it shows life, and
- * then more and more. */
-static unsigned int
-allowance(struct engine *e, struct incoming *in)
-{
-    if (!in->awake && (guest_is_awake(e, in->guest)
-                       || e->now_ms >= in->opened + WAKE_MS)) {
-        in->awake = e->now_ms;
-    }
-    if (!in->awake) {
-        return MAX(0, FIRST_FRAMES - in->n_injected);
-    }
-
-    long long age = e->now_ms - in->awake;
-    if (age >= RAMP_MS) {
-        return UINT_MAX;
-    }
-    if (in->ramped < e->now_ms) {
-        in->ramped = e->now_ms;
-        in->allowance = FRAMES_PER_MS << (age / RAMP_STEP_MS);
-    }
-    return in->allowance;
-}
-
-/* Gives the guest at most 'max' frames; returns how many it got. */
-static unsigned int
-inject(struct engine *e, struct incoming *in, unsigned int max)
-{
-    struct dp_packet *packet;
-    unsigned int n;
-    size_t nic;
-
-    for (n = 0; n < max && (packet = hold_next(in->hold, e->now_ms, &nic));
-         n++) {
-        guest_inject(e, in->guest, nic, packet);
-        dp_packet_delete(packet);
-    }
-    in->n_injected += n;
-    return n;
-}
-
-static void
-inject_allowed(struct engine *e, struct incoming *in)
-{
-    unsigned int n = allowance(e, in);
-
-    in->allowance = n - inject(e, in, n);
-}
-
 /* The grant, and after it. */
 
 void
@@ -488,9 +341,7 @@ load(struct engine *e, struct incoming *in)
         return;
     }
 
-    in->opened = e->now_ms;
-    hold_open(in->hold, e->now_ms);
-    inject_allowed(e, in);
+    incoming_open(e, in);
     guest_bind(e, in->guest, true);
     in->bound = guest_tell(e, in->guest,
                            in->guest->ended ? VM_FAILED : VM_RUNNING,
@@ -542,29 +393,10 @@ is_recorded(struct engine *e, const struct incoming *in)
     return write_result(e->c.store, in->bound, NULL) != WRITE_PENDING;
 }
 
-/* Takes ourselves out of the way of the guest's packets.  First the kernel
- * passes on what the switch holds: between the last frame that we inject and
- * the first one that it passes on there are only a few instructions.  Then
- * the switch delivers by itself, from whenever it likes. */
-static void
-close_hold(struct engine *e, struct incoming *in)
-{
-    engine_drain_hold(e);
-    inject(e, in, UINT_MAX);
-    guest_set_shortcuts(e, in->guest, true);
-    engine_drain_hold(e);
-    inject(e, in, UINT_MAX);
-    in->direct = guest_set_delivery(e, in->guest, DATAPATH_DIRECT);
-    in->closing = e->now_ms + CLOSING_MS;
-}
-
 static void
 settle(struct engine *e, struct incoming *in)
 {
-    if (!in->direct && hold_is_settled(in->hold)
-        && e->now_ms >= in->opened + BURST_MS) {
-        close_hold(e, in);
-    }
+    incoming_close(e, in);
     if (!in->direct || !engine_is_acked(e, in->direct)
         || in->settled_told || !is_recorded(e, in)) {
         return;
@@ -618,33 +450,18 @@ incoming_handle_abort(struct engine *e, const struct message *m)
     /* After a grant nobody may abort: there is no answer. */
 }
 
-/* What came here directly goes back to the source. */
-static void
-return_frames(struct engine *e, struct incoming *in)
-{
-    struct dp_packet *packet;
-    size_t nic;
-
-    while ((packet = hold_take_back(in->hold, &nic))) {
-        channel_send_frame(e->c.channel, &in->source, RELAY_RETURNED,
-                           &in->migration, nic, dp_packet_data(packet),
-                           dp_packet_size(packet));
-        dp_packet_delete(packet);
-    }
-}
-
-static void
+void
 incoming_abort(struct engine *e, struct incoming *in, bool tell)
 {
     in->state = INCOMING_ABORTING;
     in->tell_aborted = tell;
-    return_frames(e, in);
+    incoming_return_frames(e, in);
 }
 
 static void
 run_abort(struct engine *e, struct incoming *in)
 {
-    return_frames(e, in);
+    incoming_return_frames(e, in);
 
     if (guest_dismantle(e, in->guest, NULL)) {
         return;                 /* Not yet, or it is to be tried again. */
@@ -657,57 +474,6 @@ run_abort(struct engine *e, struct incoming *in)
     tombstone_add(e, in->guest, &in->source);
     guest_remove(e, in->guest, true);
     incoming_end(e, in);
-}
-
-/* After a crash of ours. */
-
-static void
-resume_one(struct engine *e, const struct journal_entry *entry,
-           const struct hypervisor_info *info)
-{
-    struct incoming *in = incoming_add(e, &entry->migration, &entry->source,
-                                       &entry->generation, &entry->vm);
-
-    for (size_t i = 0; i < entry->vm.n_nics; i++) {
-        in->guest->nics[i].mobile = entry->mobile[i];
-        store_watch_network(e->c.store,
-                            &entry->vm.nics[i].interface.network);
-    }
-    in->guest->bound = true;
-    in->guest->told = VM_LISTENING;
-    if (info && info->granted) {
-        in->guest->told = VM_RUNNING;
-        in->state = INCOMING_RESUMED;
-        in->resumed_us = e->now.wall_us;
-        hold_open(in->hold, e->now_ms);
-    } else {
-        incoming_abort(e, in, false);
-    }
-}
-
-void
-incoming_resume(struct engine *e)
-{
-    struct ovs_list entries = OVS_LIST_INITIALIZER(&entries);
-    struct journal_entry *entry;
-    struct hypervisor_info *infos;
-    size_t n = hypervisor_list(e->c.hypervisor, &infos);
-
-    journal_load(e->c.journal_dir, &entries);
-    LIST_FOR_EACH_POP (entry, node, &entries) {
-        const struct hypervisor_info *info = NULL;
-
-        for (size_t i = 0; i < n; i++) {
-            if (uuid_equals(&infos[i].vm, &entry->vm.uuid)) {
-                info = &infos[i];
-            }
-        }
-        if (uuid_equals(&entry->destination, &e->c.host)) {
-            resume_one(e, entry, info);
-        }
-        free(entry);
-    }
-    free(infos);
 }
 
 /* It runs; what it had must be presented again. */
@@ -758,12 +524,12 @@ incoming_run_one(struct engine *e, struct incoming *in)
         present_again(e, in);
         break;
     case INCOMING_SETTLING:
-        inject_allowed(e, in);
+        incoming_pass(e, in);
         tell_running(e, in);
         settle(e, in);
         break;
     case INCOMING_MOVED:
-        inject_allowed(e, in);
+        incoming_pass(e, in);
         tell_running(e, in);
         finish(e, in);
         break;
@@ -789,26 +555,7 @@ incoming_wait(struct engine *e)
     struct incoming *in;
 
     HMAP_FOR_EACH (in, node, &e->incoming) {
-        long long deadline = hold_deadline(in->hold);
-
-        if (deadline != LLONG_MAX) {
-            poll_timer_wait_until(deadline);
-        }
-        if (in->state == INCOMING_SETTLING && !in->awake) {
-            guest_wait_awake(in->guest);
-            poll_timer_wait_until(in->opened + WAKE_MS);
-        } else if (in->state == INCOMING_SETTLING
-                   && e->now_ms < in->awake + RAMP_MS
-                   && hold_has_more(in->hold)) {
-            poll_timer_wait_until(e->now_ms + 1);
-        }
-        if (in->state == INCOMING_SETTLING
-            && e->now_ms < in->opened + BURST_MS) {
-            poll_timer_wait_until(in->opened + BURST_MS);
-        }
-        if (!e->shortcuts && e->now_ms < in->closing) {
-            poll_immediate_wake();
-        }
+        incoming_wait_frames(e, in);
         if (in->state == INCOMING_LISTENING) {
             poll_timer_wait_until(in->heard + SILENCE_MS);
         }

@@ -1,7 +1,7 @@
 #ifndef ENGINE_OUTGOING_PRIVATE_H
 #define ENGINE_OUTGOING_PRIVATE_H 1
 
-/* One migration at its source.  Only outgoing.c and move.c include this. */
+/* One migration at its source.  Only outgoing*.c and move.c include this. */
 
 #include "openvswitch/hmap.h"
 #include "openvswitch/list.h"

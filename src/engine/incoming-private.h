@@ -1,0 +1,70 @@
+#ifndef ENGINE_INCOMING_PRIVATE_H
+#define ENGINE_INCOMING_PRIVATE_H 1
+
+/* One migration at its destination.  Only incoming*.c include this. */
+
+#include "openvswitch/hmap.h"
+
+#include "core/pace.h"
+#include "engine/engine-private.h"
+#include "engine/guests.h"
+#include "engine/incoming.h"
+
+struct hold;
+
+enum incoming_state {
+    INCOMING_PREPARING,
+    INCOMING_LISTENING,
+    INCOMING_LOADING,
+    INCOMING_RESUMED,           /* It ran when our process began. */
+    INCOMING_SETTLING,
+    INCOMING_MOVED,
+    INCOMING_ABORTING,
+};
+
+struct incoming {
+    struct hmap_node node;
+    struct uuid migration, source;
+    struct generation generation;
+    enum incoming_state state;
+    struct guest *guest;
+    long long heard;            /* From the source; monotonic ms. */
+    long long resumed_us;       /* Wall clock, from QEMU. */
+    bool running_told;
+    write_ticket bound;         /* Bindings and instance. */
+    bool settled_told;
+    bool tell_aborted;
+
+    /* Its frames. */
+    struct hold *hold;
+    struct pace pace;
+    uint64_t direct;            /* The switch delivers by itself. */
+    long long closing;          /* Until then it changes over. */
+};
+
+struct incoming *incoming_find(const struct engine *,
+                               const struct uuid *migration);
+struct incoming *incoming_add(struct engine *, const struct uuid *migration,
+                              const struct uuid *source,
+                              const struct generation *, const struct vm *);
+
+/* Ends it, with what was prepared; says so to the source if 'tell'. */
+void incoming_abort(struct engine *, struct incoming *, bool tell);
+
+/* incoming-frames.c */
+
+/* The guest runs. */
+void incoming_open(struct engine *, struct incoming *);
+
+/* Gives it what it may have now. */
+void incoming_pass(struct engine *, struct incoming *);
+
+/* Once nothing waits, takes us out of the way; then 'direct' is set. */
+void incoming_close(struct engine *, struct incoming *);
+
+/* What came here directly goes back to the source. */
+void incoming_return_frames(struct engine *, struct incoming *);
+
+void incoming_wait_frames(const struct engine *, const struct incoming *);
+
+#endif /* engine/incoming-private.h */
