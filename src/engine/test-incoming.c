@@ -17,6 +17,7 @@
 #include "util.h"
 #include "uuid.h"
 
+#include "core/pace.h"
 #include "engine/test-world.h"
 #include "mobility/pipeline.h"
 #include "peer/message.h"
@@ -199,6 +200,21 @@ check_diary(const char *want)
 {
     world_run(3);
     assert_string_equal(world.diary, want);
+}
+
+/* The guest got the first 'n' frames of the remote sender. */
+static void
+check_first_frames(int n)
+{
+    char want[256] = "";
+
+    for (int i = 0; i < n; i++) {
+        size_t len = strlen(want);
+
+        snprintf(want + len, sizeof want - len, "%s%d.%d", i ? " " : "",
+                 SENDER_REMOTE, i);
+    }
+    check_diary(want);
 }
 
 /* How many frames the source was given back. */
@@ -620,6 +636,33 @@ test_order(void **state)
     assert_int_equal(world.n_fences_to_guest, 0);
 }
 
+/* A guest that takes long to wake up gets a few frames, and the rest later;
+ * a fence that waits for that among the rest does not come late. */
+static void
+test_sleepy_guest(void **state)
+{
+    world.sleepy = true;
+    go_listening();
+    say_expect(SENDER_REMOTE, 0);
+    for (int i = 0; i < PACE_FIRST_FRAMES + 2; i++) {
+        relay(SENDER_REMOTE, i);
+    }
+    relay_fence(SENDER_REMOTE);
+    direct(SENDER_REMOTE, PACE_FIRST_FRAMES + 2);
+    world_run(1);
+    load();
+    say_grant(HOST_S, 2);
+    world_run(PACE_WAKE_MS - 5);        /* Longer than any patience here. */
+    check_first_frames(PACE_FIRST_FRAMES);
+    world_run(20);
+    check_first_frames(PACE_FIRST_FRAMES + 3);
+    world_run(30);
+
+    const struct json *m = world_heard(HOST_D, HOST_S, MESSAGE_SETTLED);
+    assert_non_null(m);
+    assert_int_equal(message_get_integer(m, "missed"), 0);
+}
+
 static void
 test_fence_is_missed(void **state)
 {
@@ -695,6 +738,7 @@ main(void)
         TEST(test_source_is_silent),
         TEST(test_source_gave_up),
         TEST(test_order),
+        TEST(test_sleepy_guest),
         TEST(test_fence_is_missed),
         TEST(test_strange_frames),
     };

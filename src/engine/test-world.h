@@ -217,6 +217,7 @@ struct world {
     enum weather_kind broken[N_HOSTS][N_CALLS]; /* Fine, or how. */
     bool granted;               /* A grant was sent. */
     bool ever_two;              /* Never! */
+    bool sleepy;                /* Resumed guests show no life. */
     bool talking;
     int n_said[N_SENDERS];
     int *got[N_SENDERS];        /* How often the guest got each of them. */
