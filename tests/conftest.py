@@ -89,6 +89,29 @@ def make_module_lab(tmp_path_factory):
         yield make
 
 
+DEATHS = ("general protection fault", "kernel BUG", "Oops", "Kernel panic",
+          "unable to handle page fault", "list_add corruption", "list_del corruption")
+
+
+def dead_guests():
+    """What the consoles of labs' guests say about their kernels' death."""
+    for console in RUN.glob("*/*/vms/*/console.log"):
+        for line in console.read_text(errors="replace").splitlines():
+            if any(death in line for death in DEATHS):
+                yield f"{console}: {line}"
+                break
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failure while a guest's kernel has died is told from others, see tools/check."""
+    report = (yield).get_result()
+    if report.failed:
+        for text in dead_guests():
+            report.sections.append(("dead guest", text))
+            item.user_properties.append(("dead guest", text))
+
+
 def leftovers(lab):
     """What a lab that is down has left behind."""
     found = [f"namespace {name}" for name in os.listdir("/run/netns")
