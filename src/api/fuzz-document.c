@@ -3,7 +3,6 @@
 
 #include <config.h>
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,10 +12,9 @@
 #include "api/document.h"
 #include "api/fields.h"
 #include "api/request.h"
+#include "base/fuzz.h"
 #include "base/problems.h"
 #include "store/store.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 static void
 try_document(const struct store *store, const struct json *json,
@@ -61,51 +59,3 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     json_destroy(json);
     return 0;
 }
-
-#ifdef FUZZ_REPLAY
-#include <dirent.h>
-#include <libgen.h>
-#include <stdio.h>
-
-/* Also the file with each of its bytes left out: seldom JSON, but then
- * often with a member that is not what it was. */
-static size_t
-replay(const char *path)
-{
-    static uint8_t data[65536], less[65536];
-    FILE *file = fopen(path, "rb");
-    size_t n = file ? fread(data, 1, sizeof data, file) : 0;
-
-    if (file) {
-        fclose(file);
-    }
-    LLVMFuzzerTestOneInput(data, n);
-    for (size_t i = 0; i < n; i++) {
-        memcpy(less, data, i);
-        memcpy(less + i, data + i + 1, n - i - 1);
-        LLVMFuzzerTestOneInput(less, n - 1);
-    }
-    return n;
-}
-
-int
-main(int argc, char *argv[])
-{
-    const char *name = argc > 1 ? dirname(argv[1]) : ".";
-    DIR *dir = opendir(name);
-    struct dirent *entry;
-    int n = 0;
-
-    while (dir && (entry = readdir(dir))) {
-        char path[4096];
-
-        snprintf(path, sizeof path, "%s/%s", name, entry->d_name);
-        n += entry->d_name[0] != '.' && replay(path) > 0;
-    }
-    if (dir) {
-        closedir(dir);
-    }
-    printf("%d inputs\n", n);
-    return n > 1 ? 0 : 1;       /* One of them is the README. */
-}
-#endif

@@ -1,18 +1,15 @@
 /* Fuzz target of lab files: nothing may crash, and a file is either good or
- * has problems.  With FUZZ_REPLAY, runs once over the files and folders that
- * it is given. */
+ * has problems. */
 
 #include <config.h>
 
-#include <dirent.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "openvswitch/util.h"
 #include "util.h"
 
+#include "base/fuzz.h"
 #include "base/yamlfile.h"
 
 struct thing {
@@ -52,8 +49,6 @@ static const struct yamlfile_table root_table = {
     "the file", root_fields, ARRAY_SIZE(root_fields), sizeof(struct root)
 };
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -68,36 +63,3 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     yamlfile_free(&root_table, &root);
     return 0;
 }
-
-#ifdef FUZZ_REPLAY
-int
-main(int argc, char *argv[])
-{
-    int n = 0;
-
-    for (int i = 1; i < argc; i++) {
-        DIR *dir = opendir(argv[i]);
-        struct dirent *entry;
-
-        while (dir && (entry = readdir(dir))) {
-            char *file = xasprintf("%s/%s", argv[i], entry->d_name);
-            FILE *stream = entry->d_name[0] != '.' ? fopen(file, "r") : NULL;
-
-            if (stream) {
-                char *text = xmalloc(YAML_MAX_BYTES);
-                size_t size = fread(text, 1, YAML_MAX_BYTES, stream);
-
-                LLVMFuzzerTestOneInput((const uint8_t *) text, size);
-                free(text);
-                fclose(stream);
-                n++;
-            }
-            free(file);
-        }
-        if (dir) {
-            closedir(dir);
-        }
-    }
-    return n ? 0 : 1;
-}
-#endif

@@ -2,23 +2,12 @@
 
 /* Fuzzing of what a QEMU may say: whatever the bytes, a session answers with
  * replies, events or its death, and its limits hold.  The first byte says in
- * pieces of which size the rest comes.
- *
- *      clang -fsanitize=fuzzer,address ... fuzz-qmp.c
- *
- * With FUZZ_REPLAY it is a program that replays a corpus: the folder of the
- * file that it is given. */
+ * pieces of which size the rest comes. */
 
-#include <errno.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-
+#include "base/fuzz.h"
 #include "hypervisor/qmp.h"
 #include "openvswitch/json.h"
 #include "util.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -57,44 +46,3 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     qmp_destroy(q);
     return 0;
 }
-
-#ifdef FUZZ_REPLAY
-#include <dirent.h>
-#include <libgen.h>
-#include <stdio.h>
-
-/* Also each prefix of each file, which is where ends are missed. */
-static size_t
-replay(const char *path)
-{
-    uint8_t data[2048];
-    FILE *file = fopen(path, "rb");
-    size_t n = file ? fread(data, 1, sizeof data, file) : 0;
-    if (file) {
-        fclose(file);
-    }
-    for (size_t i = 0; i <= n; i++) {
-        LLVMFuzzerTestOneInput(data, i);
-    }
-    return n;
-}
-
-int
-main(int argc, char *argv[])
-{
-    const char *folder = argc > 1 ? dirname(argv[1]) : ".";
-    DIR *dir = opendir(folder);
-    struct dirent *entry;
-    int n = 0;
-    while (dir && (entry = readdir(dir))) {
-        char *path = xasprintf("%s/%s", folder, entry->d_name);
-        n += entry->d_name[0] != '.' && replay(path) > 0;
-        free(path);
-    }
-    if (dir) {
-        closedir(dir);
-    }
-    printf("%d inputs\n", n);
-    return n > 1 ? 0 : 1;       /* One of them is the README. */
-}
-#endif

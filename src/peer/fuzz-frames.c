@@ -1,24 +1,16 @@
 #include <config.h>
 
 /* Fuzzing of the connections for frames: whatever the bytes, and wherever
- * they are cut, the same records come out.
- *
- *      clang -fsanitize=fuzzer,address ... fuzz-frames.c
- *
- * With FUZZ_REPLAY it is a program that replays a corpus: the folder of the
- * file that it is given. */
+ * they are cut, the same records come out. */
 
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "openvswitch/list.h"
 #include "openvswitch/uuid.h"
 
+#include "base/fuzz.h"
 #include "peer/frames.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 /* Parses an exact copy of 'data' and moves what comes out to 'records'. */
 static long
@@ -77,7 +69,3 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     compare(&whole, &split);
     return 0;
 }
-
-#ifdef FUZZ_REPLAY
-#include "peer/fuzz-replay.h"
-#endif

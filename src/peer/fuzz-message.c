@@ -2,22 +2,15 @@
 
 /* Fuzzing of messages: what message_parse() accepts can be read.
  *
- *      clang -fsanitize=fuzzer,address ... fuzz-message.c
- *
- * An input is a message's name, a newline, and its body in JSON.  With
- * FUZZ_REPLAY it is a program that replays a corpus: the folder of the file
- * that it is given. */
+ * An input is a message's name, a newline, and its body in JSON. */
 
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "openvswitch/json.h"
 
+#include "base/fuzz.h"
 #include "peer/message.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 /* Whoever gets a message reads it without asking whether a field is there. */
 static void
@@ -119,7 +112,3 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     free(text);
     return 0;
 }
-
-#ifdef FUZZ_REPLAY
-#include "peer/fuzz-replay.h"
-#endif

@@ -1,18 +1,12 @@
 /* Fuzzing of record_read(): what it takes can be analysed, and written and
- * read again.
- *
- *      clang -fsanitize=fuzzer,address,undefined ... fuzz-record.c
- *
- * With FUZZ_REPLAY it is a program that tries the seed below, with every byte
- * changed to every value. */
+ * read again. */
 #include "probe/record.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fuzz.h"
 #include "probe/analysis.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 static void
 check(const struct record *record)
@@ -60,25 +54,3 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     return 0;
 }
-
-#ifdef FUZZ_REPLAY
-int
-main(void)
-{
-    static const char seed[] =
-        "watari-record 1 udp\nclock host\ntarget ::1 7\ninterval 1000\n"
-        "s 10\ns 20\ns 30\na 0 12 0\na 2 35 1\na 1 36 2\nd 1 2 3 4\n"
-        "d 5 6 7 8\nbroken 99 104\nend\n";
-    uint8_t data[sizeof seed];
-
-    for (size_t k = 0; k < sizeof seed; k++) {
-        LLVMFuzzerTestOneInput((const uint8_t *) seed, k);
-        for (int byte = 0; byte < 256; byte++) {
-            memcpy(data, seed, sizeof seed);
-            data[k] = byte;
-            LLVMFuzzerTestOneInput(data, sizeof seed - 1);
-        }
-    }
-    return 0;
-}
-#endif

@@ -1,17 +1,11 @@
 /* Fuzzing of shape_parse(): what it takes, it can also say, and the
- * arithmetic stands it.
- *
- *      clang -fsanitize=fuzzer,address,undefined ... fuzz-shaper.c
- *
- * With FUZZ_REPLAY it is a program that tries the seeds below, with every
- * byte changed to every value. */
+ * arithmetic stands it. */
 #include "wire/shaper.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
+#include "base/fuzz.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -41,29 +35,3 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     free(spec);
     return 0;
 }
-
-#ifdef FUZZ_REPLAY
-int
-main(void)
-{
-    static const char *const seeds[] = {
-        "", "delay=5ms", "delay=5ms,jitter=1ms,loss=0.1%,rate=1gbit",
-        "rate=8kbit,queue=1000000,loss=0%", "delay=1.5s,jitter=10us",
-    };
-
-    for (size_t i = 0; i < sizeof seeds / sizeof seeds[0]; i++) {
-        size_t n = strlen(seeds[i]);
-        uint8_t data[128];
-
-        for (size_t k = 0; k <= n; k++) {
-            LLVMFuzzerTestOneInput((const uint8_t *) seeds[i], k);
-            for (int byte = 0; byte < 256 && k < n; byte++) {
-                memcpy(data, seeds[i], n);
-                data[k] = byte;
-                LLVMFuzzerTestOneInput(data, n);
-            }
-        }
-    }
-    return 0;
-}
-#endif
