@@ -89,6 +89,10 @@ struct outgoing {
 struct outgoing *outgoing_find(const struct engine *,
                                const struct uuid *migration);
 
+struct outgoing *outgoing_add(struct engine *, const struct uuid *migration,
+                              const struct vm *,
+                              const struct uuid *destination);
+
 /* Says a message to the destination once for each connection: made by 'make',
  * or, if that is null, without further fields.  '*said' remembers.  True if
  * it has been said on the connection that there is. */
