@@ -237,20 +237,19 @@ send_object(struct api *api, enum store_table table, const struct uuid *uuid)
 static void
 send_bindings(struct api *api, const struct uuid *interface)
 {
+    struct ovsdb_idl_index *index
+        = api->store->index[SESSION_BINDING_BY_INTERFACE];
+    struct dbrec_binding *key = session_binding_key(api->store, interface);
     const struct dbrec_binding *binding;
-
-    DBREC_BINDING_FOR_EACH (binding, api->store->idl) {
-        if (uuid_equals(session_binding_interface(binding), interface)) {
-            send_object(api, STORE_BINDING, ROW_UUID(binding));
-        }
-    }
-    const struct dbrec_interface *row
-        = SESSION_ROW(api->store, interface, interface);
     enum store_table table;
-    const struct uuid *owner = row ? show_owner(api->store, row, &table)
-                               : NULL;
-    if (owner) {
-        send_object(api, table, owner);
+    struct uuid owner;
+
+    DBREC_BINDING_FOR_EACH_EQUAL (binding, key, index) {
+        send_object(api, STORE_BINDING, ROW_UUID(binding));
+    }
+    dbrec_binding_index_destroy_row(key);
+    if (session_owner(api->store, interface, &table, &owner)) {
+        send_object(api, table, &owner);
     }
 }
 

@@ -292,16 +292,35 @@ int64_t
 show_used_kib(const struct store *store, const struct dbrec_host *host,
               size_t *n_vms)
 {
+    struct ovsdb_idl_index *instances = store->index[SESSION_INSTANCE_BY_HOST];
+    struct ovsdb_idl_index *vms = store->index[SESSION_VM_BY_HOST];
+    struct dbrec_instance *instance_key
+        = dbrec_instance_index_init_row(instances);
+    struct dbrec_vm *vm_key = dbrec_vm_index_init_row(vms);
+    const struct dbrec_instance *instance;
     const struct dbrec_vm *vm;
     int64_t used = 0;
 
+    /* The VMs of which show_vm_host() says this host: by their instance, or,
+     * without one, by where they are to be. */
     *n_vms = 0;
-    DBREC_VM_FOR_EACH (vm, store->idl) {
-        if (show_vm_host(store, vm) == host) {
+    dbrec_instance_index_set_host(instance_key, host);
+    DBREC_INSTANCE_FOR_EACH_EQUAL (instance, instance_key, instances) {
+        if (instance->vm && state_instance(store, instance->vm) == instance) {
+            used += instance->vm->memory_kib;
+            ++*n_vms;
+        }
+    }
+    dbrec_vm_index_set_host(vm_key, host);
+    DBREC_VM_FOR_EACH_EQUAL (vm, vm_key, vms) {
+        instance = state_instance(store, vm);
+        if (!instance || !instance->host) {
             used += vm->memory_kib;
             ++*n_vms;
         }
     }
+    dbrec_instance_index_destroy_row(instance_key);
+    dbrec_vm_index_destroy_row(vm_key);
     return used;
 }
 
@@ -356,44 +375,18 @@ show_endpoint(const struct store *store, const struct ovsdb_idl_row *row_,
     return json;
 }
 
-const struct uuid *
-show_owner(const struct store *store, const struct dbrec_interface *interface,
-           enum store_table *table)
-{
-    const struct dbrec_endpoint *endpoint;
-    const struct dbrec_vm *vm;
-
-    DBREC_VM_FOR_EACH (vm, store->idl) {
-        for (size_t i = 0; i < vm->n_interfaces; i++) {
-            if (vm->interfaces[i] == interface) {
-                *table = STORE_VM;
-                return ROW_UUID(vm);
-            }
-        }
-    }
-    DBREC_ENDPOINT_FOR_EACH (endpoint, store->idl) {
-        for (size_t i = 0; i < endpoint->n_interfaces; i++) {
-            if (endpoint->interfaces[i] == interface) {
-                *table = STORE_ENDPOINT;
-                return ROW_UUID(endpoint);
-            }
-        }
-    }
-    return NULL;
-}
-
+/* The name of the VM or endpoint that has an interface, null if none has. */
 static const char *
-owner_name(const struct store *store, const struct dbrec_interface *interface)
+owner_name(const struct store *store, const struct uuid *interface)
 {
     enum store_table table;
-    const struct uuid *uuid = (interface
-                               ? show_owner(store, interface, &table) : NULL);
+    struct uuid uuid;
 
-    if (!uuid) {
+    if (!session_owner(store, interface, &table, &uuid)) {
         return NULL;
     }
-    return (table == STORE_VM ? SESSION_ROW(store, vm, uuid)->name
-            : SESSION_ROW(store, endpoint, uuid)->name);
+    return (table == STORE_VM ? SESSION_ROW(store, vm, &uuid)->name
+            : SESSION_ROW(store, endpoint, &uuid)->name);
 }
 
 struct json *
@@ -401,16 +394,16 @@ show_binding(const struct store *store, const struct ovsdb_idl_row *row_,
              bool details OVS_UNUSED)
 {
     const struct dbrec_binding *row = CAST(binding, row_);
+    const struct uuid *interface = session_binding_interface(row);
     struct json *json = begin(row_);
     struct binding newest;
     bool is_newest
-        = (bindings_find_newest(store, session_binding_interface(row), true,
-                                &newest)
+        = (bindings_find_newest(store, interface, true, &newest)
            && newest.generation.epoch == row->epoch
            && newest.generation.counter == row->counter);
 
-    put_string(json, "name", owner_name(store, row->interface));
-    put_uuid(json, "interface", session_binding_interface(row));
+    put_string(json, "name", owner_name(store, interface));
+    put_uuid(json, "interface", interface);
     put_string(json, "network", row->network ? row->network->name : NULL);
     put_by_family(json, "address", row->interface ? row->interface->home
                   : NULL, row->interface ? row->interface->n_home : 0);

@@ -28,9 +28,4 @@ const char *show_vm_state(const struct store *, const struct dbrec_vm *);
 int64_t show_used_kib(const struct store *, const struct dbrec_host *,
                       size_t *n_vms);
 
-/* Whose interface it is: the UUID of a VM or an endpoint, null if nobody's. */
-const struct uuid *show_owner(const struct store *,
-                              const struct dbrec_interface *,
-                              enum store_table *);
-
 #endif /* api/show.h */

@@ -10,9 +10,8 @@
 #include "store/rows.h"
 #include "store/session.h"
 
-/* A key for the bindings of an interface whose row the replica may lack. */
-static struct dbrec_binding *
-key_by_interface(const struct store *store, const struct uuid *interface)
+struct dbrec_binding *
+session_binding_key(const struct store *store, const struct uuid *interface)
 {
     struct dbrec_binding *key = dbrec_binding_index_init_row(
         store->index[SESSION_BINDING_BY_INTERFACE]);
@@ -28,7 +27,7 @@ bindings_list(const struct store *store, const struct uuid *interface,
 {
     struct ovsdb_idl_index *index
         = store->index[SESSION_BINDING_BY_INTERFACE];
-    struct dbrec_binding *key = key_by_interface(store, interface);
+    struct dbrec_binding *key = session_binding_key(store, interface);
     const struct dbrec_binding *row;
     size_t n = 0, n_out = 0;
 
@@ -66,7 +65,7 @@ bindings_find_newest(const struct store *store, const struct uuid *interface,
 {
     struct ovsdb_idl_index *index
         = store->index[SESSION_BINDING_BY_INTERFACE];
-    struct dbrec_binding *key = key_by_interface(store, interface);
+    struct dbrec_binding *key = session_binding_key(store, interface);
     const struct dbrec_binding *row;
     bool found = false;
 
@@ -116,7 +115,7 @@ static const struct dbrec_binding *
 find_row(const struct store *store, const struct uuid *interface,
          const struct generation *generation)
 {
-    struct dbrec_binding *key = key_by_interface(store, interface);
+    struct dbrec_binding *key = session_binding_key(store, interface);
     const struct dbrec_binding *row, *found = NULL;
 
     DBREC_BINDING_FOR_EACH_EQUAL (

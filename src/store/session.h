@@ -22,9 +22,11 @@ enum session_index {
     SESSION_SITE_BY_NAME,
     SESSION_NETWORK_BY_NAME,
     SESSION_VM_BY_NAME,
+    SESSION_VM_BY_HOST,
     SESSION_ENDPOINT_BY_NAME,
     SESSION_INTERFACE_BY_MAC,
     SESSION_INSTANCE_BY_VM,
+    SESSION_INSTANCE_BY_HOST,
     SESSION_BINDING_BY_INTERFACE,
     SESSION_BINDING_BY_HOST,
     SESSION_CLAIM_BY_ADDRESS,
@@ -42,6 +44,7 @@ struct store_result {
 struct store {
     struct ovsdb_idl *idl;
     struct ovsdb_idl_index *index[N_SESSION_INDEXES];
+    struct owners *owners;      /* See session_owner(). */
     unsigned int seqno;         /* Of the changes that were collected. */
 
     /* Who we are; 'host_name' is null for who sees everything. */
@@ -102,6 +105,11 @@ session_uuid(const struct ovsdb_idl_row *row)
 /* Whose binding it is, also while the replica lacks the interface. */
 const struct uuid *session_binding_interface(const struct dbrec_binding *);
 
+/* A key for SESSION_BINDING_BY_INTERFACE, whose row the replica may lack; to
+ * be ended by dbrec_binding_index_destroy_row(). */
+struct dbrec_binding *session_binding_key(const struct store *,
+                                          const struct uuid *interface);
+
 const struct dbrec_host *session_own_host(const struct store *);
 const struct dbrec_global *session_global(const struct store *);
 
@@ -117,6 +125,13 @@ const struct dbrec_interface *session_interface(
     const struct store *, const struct dbrec_network *, const char *mac);
 const struct dbrec_claim *session_claim(const struct store *,
                                         const char *address);
+
+/* Whose interface is it?  '*uuid' is a row of STORE_VM or STORE_ENDPOINT, as
+ * '*table' says; false if the replica knows of none. */
+bool session_owner(const struct store *, const struct uuid *interface,
+                   enum store_table *table, struct uuid *uuid);
+struct owners *owners_create(void);
+void owners_destroy(struct owners *);
 
 /* Writes, for the files that offer them. */
 

@@ -61,6 +61,7 @@ store_create(const char *remote, const char *host)
     }
     ovsdb_idl_set_write_changed_only_all(store->idl, true);
     create_indexes(store);
+    store->owners = owners_create();
 
     store->host_name = nullable_xstrdup(host);
     ovs_list_init(&store->changes);
@@ -90,6 +91,7 @@ store_destroy(struct store *store)
         conditions_destroy(store);
         write_destroy(store);
         sset_destroy(&store->taken);
+        owners_destroy(store->owners);
         ovsdb_idl_destroy(store->idl);
         free(store->host_name);
         free(store);
@@ -277,10 +279,12 @@ create_indexes(struct store *store)
         { SESSION_SITE_BY_NAME, { &dbrec_site_col_name } },
         { SESSION_NETWORK_BY_NAME, { &dbrec_network_col_name } },
         { SESSION_VM_BY_NAME, { &dbrec_vm_col_name } },
+        { SESSION_VM_BY_HOST, { &dbrec_vm_col_host } },
         { SESSION_ENDPOINT_BY_NAME, { &dbrec_endpoint_col_name } },
         { SESSION_INTERFACE_BY_MAC,
           { &dbrec_interface_col_network, &dbrec_interface_col_mac } },
         { SESSION_INSTANCE_BY_VM, { &dbrec_instance_col_vm } },
+        { SESSION_INSTANCE_BY_HOST, { &dbrec_instance_col_host } },
         { SESSION_BINDING_BY_INTERFACE, { &dbrec_binding_col_interface } },
         { SESSION_BINDING_BY_HOST, { &dbrec_binding_col_host } },
         { SESSION_CLAIM_BY_ADDRESS, { &dbrec_claim_col_address } },
