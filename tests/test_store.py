@@ -245,6 +245,35 @@ def test_claim_life(store, world, t1):
     assert state(second) == "used"
 
 
+def test_leftovers_rest(store, world, t1):
+    """Used addresses that no binding of this host has; nothing else."""
+    assert t1("claim", 4, 3) == "done"
+    t1("changes", 100)
+    bound, lost = t1("take", 4), t1("take", 4)
+    assert t1("bind", world.interface, 1, 1, "active", bound) == "done"
+    store.insert("Binding", interface=ref(world.interface),
+                 network=ref(world.network), epoch=1, counter=2,
+                 host=ref(world.hosts["o1"]), mobile=lost, state="active")
+    t1("changes", 100)
+    assert t1("leftovers") == "done"
+    states = {row["address"]: row["state"] for row in store.rows("Claim")}
+    assert states.pop(bound) == "used"
+    assert states.pop(lost) == "resting"
+    assert list(states.values()) == ["free"]
+
+
+def test_unfinished_migrations_by_age(store, world, t1):
+    young, old, ended = (world.add_migration(world.vm, "t1", "o1")
+                         for _ in range(3))
+    world.add_migration(world.vm, "o1", "t1")       # Not ours.
+    store.update("Migration", young, created=7)
+    store.update("Migration", old, created=3, state="running")
+    store.update("Migration", ended, state="completed")
+    t1("changes", 100)
+    assert t1("list") == (f"vm:{world.vm} migration:{old} "
+                          f"migration:{young} epoch:1")
+
+
 def test_reserve_is_compare_and_set(store, world, drivers):
     """Of two that reserve at once exactly one wins, again and again."""
     for counter in range(1, 21, 2):
@@ -352,6 +381,15 @@ def test_detected_endpoints(store, world, drivers):
     endpoint, = store.rows("Endpoint")
     assert endpoint["kind"] == "detected"
     assert endpoint["name"] == "net1-525400aa0001"
+
+    t1 = drivers[0]
+    t1("changes", 100)
+    assert t1("has", endpoint["interfaces"][1]) == "yes"
+    assert t1("has", world.interface) == "no"       # A VM's.
+    store.update("Endpoint", endpoint["_uuid"][1],
+                 host=ref(world.hosts["o1"]))
+    t1("changes", 100)
+    assert t1("has", endpoint["interfaces"][1]) == "no"
 
 
 def test_instances(store, world, t1):

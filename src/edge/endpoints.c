@@ -42,28 +42,6 @@ find(const struct edge *edge, const struct uuid *interface)
     return NULL;
 }
 
-/* Does 'interface' belong to an endpoint of ours? */
-static bool
-is_endpoint(const struct edge *edge, const struct uuid *interface)
-{
-    size_t cookie = 0;
-    struct uuid uuid;
-
-    while (endpoints_next_here(edge->c.store, &cookie, &uuid)) {
-        struct endpoint endpoint;
-
-        if (endpoints_get(edge->c.store, &uuid, &endpoint, NULL)) {
-            continue;
-        }
-        for (size_t i = 0; i < endpoint.n_interfaces; i++) {
-            if (uuid_equals(&endpoint.interfaces[i].uuid, interface)) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
 static bool
 take_addresses(struct edge *edge, struct presence *p)
 {
@@ -165,7 +143,7 @@ run_declared(struct edge *edge, const struct bridge_port *port)
             edge->unknown = true;
             return;             /* Not yet. */
         }
-        if (!is_endpoint(edge, &port->iface_id)) {
+        if (!endpoints_has(edge->c.store, &port->iface_id)) {
             return;             /* A VM's. */
         }
         p = xzalloc(sizeof *p);

@@ -632,17 +632,18 @@ guests_run(struct engine *e)
     }
     e->store_seqno = store_seqno(e->c.store);
 
-    size_t cookie = 0;
-    struct uuid uuid;
-    while (vms_next_here(e->c.store, &cookie, &uuid)) {
+    struct uuid *uuids;
+    size_t n = vms_list_here(e->c.store, &uuids);
+    for (size_t i = 0; i < n; i++) {
         struct vm_order order;
 
-        if (!guest_find(e, &uuid)
-            && !vms_get(e->c.store, &uuid, &order, NULL)
+        if (!guest_find(e, &uuids[i])
+            && !vms_get(e->c.store, &uuids[i], &order, NULL)
             && order.power && uuid_is_zero(&order.migration)) {
             guest_add(e, &order.vm, GUEST_OWN);
         }
     }
+    free(uuids);
 
     struct guest *g;
     HMAP_FOR_EACH_SAFE (g, node, &e->guests) {

@@ -234,18 +234,16 @@ outgoing_step(struct engine *e, struct outgoing *o)
 void
 outgoing_run(struct engine *e)
 {
-    size_t cookie = 0;
-    struct uuid uuid;
+    struct migration *rows = NULL;
+    size_t n = e->resumed ? migrations_list_here(e->c.store, &rows) : 0;
 
-    while (e->resumed && migrations_next_here(e->c.store, &cookie, &uuid)) {
-        struct migration row;
-
-        if (!outgoing_find(e, &uuid)
-            && !migrations_get(e->c.store, &uuid, &row, NULL)
-            && row.state == MOVE_REQUESTED) {
-            outgoing_begin(e, &row);
+    for (size_t i = 0; i < n; i++) {
+        if (rows[i].state == MOVE_REQUESTED
+            && !outgoing_find(e, &rows[i].uuid)) {
+            outgoing_begin(e, &rows[i]);
         }
     }
+    free(rows);
 
     struct outgoing *o;
     HMAP_FOR_EACH_SAFE (o, node, &e->outgoing) {

@@ -261,15 +261,11 @@ vms_get(const struct store *store OVS_UNUSED, const struct uuid *uuid,
     return 0;
 }
 
-bool
-vms_next_here(const struct store *store, size_t *cookie, struct uuid *uuid)
+size_t
+vms_list_here(const struct store *store, struct uuid **uuids)
 {
-    if (*cookie || !uuid_equals(&world.order.host, &host_of(store)->uuid)) {
-        return false;
-    }
-    *cookie = 1;
-    *uuid = world.vm.uuid;
-    return true;
+    *uuids = xmemdup(&world.vm.uuid, sizeof **uuids);
+    return uuid_equals(&world.order.host, &host_of(store)->uuid);
 }
 
 write_ticket
@@ -443,18 +439,13 @@ migrations_option(const struct store *store OVS_UNUSED,
     return buf;
 }
 
-bool
-migrations_next_here(const struct store *store, size_t *cookie,
-                     struct uuid *uuid)
+size_t
+migrations_list_here(const struct store *store, struct migration **list)
 {
-    if (*cookie || !world.requested
-        || !uuid_equals(&world.migration.source, &host_of(store)->uuid)
-        || world.migration.state > MOVE_RUNNING) {
-        return false;
-    }
-    *cookie = 1;
-    *uuid = world_migration;
-    return true;
+    *list = xmemdup(&world.migration, sizeof **list);
+    return (world.requested
+            && uuid_equals(&world.migration.source, &host_of(store)->uuid)
+            && world.migration.state <= MOVE_RUNNING);
 }
 
 write_ticket

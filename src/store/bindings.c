@@ -84,32 +84,6 @@ bindings_find_newest(const struct store *store, const struct uuid *interface,
     return found;
 }
 
-bool
-bindings_next_own(const struct store *store, size_t *cookie,
-                  struct binding *out)
-{
-    struct ovsdb_idl_index *index = store->index[SESSION_BINDING_BY_HOST];
-    const struct dbrec_host *host = session_own_host(store);
-    const struct dbrec_binding *row;
-    size_t n = 0;
-    bool found = false;
-
-    if (!host) {
-        return false;
-    }
-    struct dbrec_binding *key = dbrec_binding_index_init_row(index);
-    dbrec_binding_index_set_host(key, host);
-    DBREC_BINDING_FOR_EACH_EQUAL (row, key, index) {
-        if (n++ >= *cookie && !rows_binding(row, out, NULL)) {
-            found = true;
-            break;
-        }
-    }
-    dbrec_binding_index_destroy_row(key);
-    *cookie = n;
-    return found;
-}
-
 /* The row of a binding, null if there is none. */
 static const struct dbrec_binding *
 find_row(const struct store *store, const struct uuid *interface,

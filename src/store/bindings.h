@@ -17,10 +17,6 @@ bool bindings_find_newest(const struct store *, const struct uuid *interface,
 size_t bindings_list(const struct store *, const struct uuid *interface,
                      struct binding *, size_t max);
 
-/* All bindings of this host: iterates, '*cookie' is 0 at first. */
-bool bindings_next_own(const struct store *, size_t *cookie,
-                       struct binding *);
-
 /* Writes a binding of this host; '->generation.host' must be its own. */
 write_ticket bindings_put(struct store *, const struct binding *);
 write_ticket bindings_delete(struct store *, const struct uuid *interface,

@@ -362,18 +362,50 @@ claims_trim(struct store *store, long long wall_now)
     }
 }
 
-bool
-claims_next_used(const struct store *store, size_t *cookie,
-                 struct in6_addr *address)
+/* The mobile addresses in this host's bindings, as addr_format() writes
+ * them. */
+static void
+find_bound(const struct store *store, struct sset *bound)
 {
+    struct ovsdb_idl_index *index = store->index[SESSION_BINDING_BY_HOST];
+    struct dbrec_binding *key = dbrec_binding_index_init_row(index);
+    const struct dbrec_binding *row;
+
+    dbrec_binding_index_set_host(key, session_own_host(store));
+    DBREC_BINDING_FOR_EACH_EQUAL (row, key, index) {
+        struct binding binding;
+
+        if (rows_binding(row, &binding, NULL)) {
+            continue;
+        }
+        ADDR_FOR_EACH_FAMILY (f) {
+            char text[ADDR_STRLEN];
+
+            sset_add(bound, addr_format(&binding.mobile.of[f], text));
+        }
+    }
+    dbrec_binding_index_destroy_row(key);
+}
+
+void
+claims_rest_unbound(struct store *store, long long wall_now)
+{
+    struct sset bound = SSET_INITIALIZER(&bound);
     const struct dbrec_claim **claims;
-    bool found = false;
     size_t n;
 
     claims = own_claims(store, "used", &n);
-    while (!found && *cookie < n) {
-        found = !addr_parse(claims[(*cookie)++]->address, address, NULL);
+    if (n) {
+        find_bound(store, &bound);
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct addr_pair pair = { 0 };
+
+        if (!sset_contains(&bound, claims[i]->address)
+            && !addr_pair_add(&pair, claims[i]->address, NULL)) {
+            claims_rest(store, &pair, wall_now);
+        }
     }
     free(claims);
-    return found;
+    sset_destroy(&bound);
 }

@@ -42,9 +42,9 @@ write_ticket claims_rest(struct store *, const struct addr_pair *pair,
 /* Gives up what has rested long enough.  Cheap if there is nothing. */
 void claims_trim(struct store *, long long wall_now);
 
-/* Iterates over this host's used addresses: those that no binding has any
- * more, after a restart, are to be rested.  '*cookie' is 0 at first. */
-bool claims_next_used(const struct store *, size_t *cookie,
-                      struct in6_addr *);
+/* Rests the used addresses of this host that no binding of it has: those that
+ * an earlier process took.  Before this one has taken any, since it does not
+ * see bindings that are still queued. */
+void claims_rest_unbound(struct store *, long long wall_now);
 
 #endif /* store/claims.h */

@@ -14,32 +14,19 @@ struct detected {
     struct uuid endpoint;       /* The new row's UUID. */
 };
 
-int
-endpoints_get(const struct store *store, const struct uuid *uuid,
-              struct endpoint *endpoint, struct err *err)
-{
-    const struct dbrec_endpoint *row = SESSION_ROW(store, endpoint, uuid);
-
-    return (row ? rows_endpoint(row, endpoint, err)
-            : err_set(err, ENOENT, "no endpoint "UUID_FMT, UUID_ARGS(uuid)));
-}
-
 bool
-endpoints_next_here(const struct store *store, size_t *cookie,
-                    struct uuid *uuid)
+endpoints_has(const struct store *store, const struct uuid *interface)
 {
     const struct dbrec_endpoint *row;
-    size_t n = 0;
+    enum store_table table;
+    struct uuid uuid;
 
-    DBREC_ENDPOINT_FOR_EACH (row, store->idl) {
-        if (n++ >= *cookie && row->host
-            && uuid_equals(ROW_UUID(row->host), &store->host)) {
-            *cookie = n;
-            *uuid = row->header_.uuid;
-            return true;
-        }
+    if (!session_owner(store, interface, &table, &uuid)
+        || table != STORE_ENDPOINT) {
+        return false;
     }
-    return false;
+    row = SESSION_ROW(store, endpoint, &uuid);
+    return row->host && uuid_equals(ROW_UUID(row->host), &store->host);
 }
 
 static const struct dbrec_interface *

@@ -3,6 +3,7 @@
 #include "store/migrations.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "smap.h"
@@ -62,49 +63,38 @@ migrations_option(const struct store *store, const struct uuid *uuid,
     return buf;
 }
 
-static bool
-concerns_us(const struct store *store, const struct dbrec_migration *row)
-{
-    struct migration m;
-
-    return (row->source
-            && uuid_equals(ROW_UUID(row->source), &store->host)
-            && !rows_migration(row, &m, NULL)
-            && !migration_state_is_final(m.state));
-}
-
-/* The older of two, for a stable order. */
+/* The older one first; the UUID is for a stable order. */
 static int
-compare_age(const struct dbrec_migration *a, const struct dbrec_migration *b)
+compare_age(const void *a_, const void *b_)
 {
+    const struct migration *a = a_, *b = b_;
+
     return (a->created != b->created ? (a->created < b->created ? -1 : 1)
-            : uuid_compare_3way(&a->header_.uuid, &b->header_.uuid));
+            : uuid_compare_3way(&a->uuid, &b->uuid));
 }
 
-bool
-migrations_next_here(const struct store *store, size_t *cookie,
-                     struct uuid *uuid)
+size_t
+migrations_list_here(const struct store *store, struct migration **migrations)
 {
-    const struct dbrec_migration *row, *other;
+    const struct dbrec_migration *row;
+    struct migration *list = NULL;
+    size_t n = 0, allocated = 0;
 
-    /* There are few, and the one wanted has '*cookie' older ones. */
     DBREC_MIGRATION_FOR_EACH (row, store->idl) {
-        size_t n_older = 0;
-
-        if (!concerns_us(store, row)) {
+        if (!row->source || rows_migration_has_ended(row)
+            || !uuid_equals(ROW_UUID(row->source), &store->host)) {
             continue;
         }
-        DBREC_MIGRATION_FOR_EACH (other, store->idl) {
-            n_older += (concerns_us(store, other)
-                        && compare_age(other, row) < 0);
+        if (n == allocated) {
+            list = x2nrealloc(list, &allocated, sizeof *list);
         }
-        if (n_older == *cookie) {
-            ++*cookie;
-            *uuid = row->header_.uuid;
-            return true;
-        }
+        n += !rows_migration(row, &list[n], NULL);
     }
-    return false;
+    if (n > 1) {
+        qsort(list, n, sizeof *list, compare_age);
+    }
+    *migrations = list;
+    return n;
 }
 
 static void

@@ -59,11 +59,11 @@ int migrations_get(const struct store *, const struct uuid *,
 const char *migrations_option(const struct store *, const struct uuid *,
                               const char *name, char *buf, size_t size);
 
-/* Migrations from this host that have not ended, the oldest first: iterates,
- * '*cookie' is 0 at first.  Those to look at are the requested ones, and all
- * whose 'cancel' is set. */
-bool migrations_next_here(const struct store *, size_t *cookie,
-                          struct uuid *);
+/* Migrations from this host that have not ended, the oldest first; the caller
+ * frees '*migrations'.  Those to look at are the requested ones, and all whose
+ * 'cancel' is set. */
+size_t migrations_list_here(const struct store *,
+                            struct migration **migrations);
 
 /* Writes 'counter', 'state', 'step', 'copied', 'total', 'error', 'finished',
  * 'figures' and 'phases'.  One that is still queued for the same migration

@@ -267,38 +267,6 @@ rows_vm(const struct dbrec_vm *row, struct vm_order *out, struct err *err)
     return 0;
 }
 
-int
-rows_endpoint(const struct dbrec_endpoint *row, struct endpoint *out,
-              struct err *err)
-{
-    struct endpoint endpoint = {
-        .uuid = row->header_.uuid,
-        .detected = !strcmp(row->kind, "detected"),
-        .host = *ROW_UUID(row->host),
-    };
-    int error;
-
-    if ((error = copy_name("endpoint", row->name, endpoint.name, err)) != 0) {
-        return error;
-    }
-    const struct ovsdb_datum *wanted
-        = dbrec_endpoint_get_interfaces(row, OVSDB_TYPE_UUID);
-    if (row->n_interfaces != wanted->n) {
-        return err_set(err, EAGAIN, "endpoint \"%s\": its interfaces are not "
-                       "known yet", endpoint.name);
-    }
-    for (size_t i = 0; i < row->n_interfaces && i < VM_MAX_NICS; i++) {
-        error = rows_interface(row->interfaces[i],
-                               &endpoint.interfaces[endpoint.n_interfaces++],
-                               err);
-        if (error) {
-            return err_add(err, error, "endpoint \"%s\"", endpoint.name);
-        }
-    }
-    *out = endpoint;
-    return 0;
-}
-
 struct generation
 rows_generation(int64_t epoch, int64_t counter,
                 const struct dbrec_host *host)
@@ -332,61 +300,19 @@ rows_binding(const struct dbrec_binding *row, struct binding *out,
     return 0;
 }
 
-static const struct {
-    const char *name;
-    enum vm_state state;
-} instance_states[] = {         /* The first of a kind is the one written. */
-    { "starting", VM_STARTING },
-    { "listening", VM_LISTENING },
-    { "running", VM_RUNNING },
-    { "paused", VM_PAUSED },
-    { "stopped", VM_ABSENT },
-    { "stopped", VM_SENT },
-    { "failed", VM_FAILED },
-};
-
 const char *
 rows_instance_state_name(enum vm_state state)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(instance_states); i++) {
-        if (instance_states[i].state == state) {
-            return instance_states[i].name;
-        }
+    switch (state) {
+    case VM_ABSENT:
+    case VM_SENT: return "stopped";
+    case VM_STARTING: return "starting";
+    case VM_LISTENING: return "listening";
+    case VM_RUNNING: return "running";
+    case VM_PAUSED: return "paused";
+    case VM_FAILED: return "failed";
     }
     OVS_NOT_REACHED();
-}
-
-bool
-rows_instance_state_from_name(const char *name, enum vm_state *state)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(instance_states); i++) {
-        if (!strcmp(instance_states[i].name, name)) {
-            *state = instance_states[i].state;
-            return true;
-        }
-    }
-    return false;
-}
-
-int
-rows_instance(const struct dbrec_instance *row, struct instance *out,
-              struct err *err)
-{
-    const struct ovsdb_datum *vm = dbrec_instance_get_vm(row,
-                                                         OVSDB_TYPE_UUID);
-    struct instance instance = {
-        .vm = vm->keys[0].uuid,
-        .generation = rows_generation(row->epoch, row->counter, row->host),
-        .since = row->since,
-    };
-
-    if (!rows_instance_state_from_name(row->state, &instance.state)) {
-        return err_set(err, EINVAL, "instance: state \"%s\" is not known",
-                       row->state);
-    }
-    ovs_strlcpy(instance.reason, row->reason, sizeof instance.reason);
-    *out = instance;
-    return 0;
 }
 
 static size_t
@@ -411,6 +337,15 @@ migration_state_from_name(const char *name, enum migration_state *state)
         }
     }
     return false;
+}
+
+bool
+rows_migration_has_ended(const struct dbrec_migration *row)
+{
+    enum migration_state state;
+
+    return (!migration_state_from_name(row->state, &state)
+            || migration_state_is_final(state));
 }
 
 int

@@ -10,7 +10,6 @@
 #include "core/vm.h"
 #include "store/bindings.h"
 #include "store/dbrec.h"
-#include "store/endpoints.h"
 #include "store/hosts.h"
 #include "store/migrations.h"
 #include "store/vms.h"
@@ -22,22 +21,20 @@ int rows_network(const struct dbrec_network *, struct network *,
 int rows_interface(const struct dbrec_interface *, struct interface *,
                    struct err *);
 int rows_vm(const struct dbrec_vm *, struct vm_order *, struct err *);
-int rows_endpoint(const struct dbrec_endpoint *, struct endpoint *,
-                  struct err *);
 int rows_binding(const struct dbrec_binding *, struct binding *,
                  struct err *);
-int rows_instance(const struct dbrec_instance *, struct instance *,
-                  struct err *);
 int rows_migration(const struct dbrec_migration *, struct migration *,
                    struct err *);
+
+/* Neither requested nor running; true also for a state that is not known. */
+bool rows_migration_has_ended(const struct dbrec_migration *);
 
 /* The generation of a Binding or an Instance. */
 struct generation rows_generation(int64_t epoch, int64_t counter,
                                   const struct dbrec_host *);
 
-/* An instance's state in the store's words, and back. */
+/* An instance's state in the store's words. */
 const char *rows_instance_state_name(enum vm_state);
-bool rows_instance_state_from_name(const char *, enum vm_state *);
 
 /* The addresses of 'pair' as the store has them: 'strings' point into
  * 'bufs'.  Returns how many there are. */

@@ -162,15 +162,28 @@ do_rest(struct driver *driver)
 }
 
 static void
-do_trim(struct driver *driver)
+run_until_written(struct driver *driver)
 {
-    claims_trim(driver->store, time_wall_msec() + atoll(arg(driver, 1)));
     while (write_n_queued(driver->store)) {
         turn(driver);
         poll_timer_wait(10);
         poll_block();
     }
     printf("done\n");
+}
+
+static void
+do_leftovers(struct driver *driver)
+{
+    claims_rest_unbound(driver->store, time_wall_msec());
+    run_until_written(driver);
+}
+
+static void
+do_trim(struct driver *driver)
+{
+    claims_trim(driver->store, time_wall_msec() + atoll(arg(driver, 1)));
+    run_until_written(driver);
 }
 
 static void
@@ -406,19 +419,33 @@ do_ask(struct driver *driver)
     printf("%s\n", store_is_ready(driver->store) ? "ready" : "not ready");
 }
 
+/* "has INTERFACE": is it of an endpoint here? */
+static void
+do_has(struct driver *driver)
+{
+    struct uuid interface = uuid_arg(driver, 1);
+
+    printf("%s\n", endpoints_has(driver->store, &interface) ? "yes" : "no");
+}
+
 static void
 do_list(struct driver *driver)
 {
-    struct uuid uuid;
+    struct migration *migrations;
+    struct uuid *vms;
+    size_t n;
 
-    for (size_t cookie = 0; vms_next_here(driver->store, &cookie, &uuid); ) {
-        printf("vm:"UUID_FMT" ", UUID_ARGS(&uuid));
+    n = vms_list_here(driver->store, &vms);
+    for (size_t i = 0; i < n; i++) {
+        printf("vm:"UUID_FMT" ", UUID_ARGS(&vms[i]));
     }
-    for (size_t cookie = 0;
-         migrations_next_here(driver->store, &cookie, &uuid); ) {
-        printf("migration:"UUID_FMT" ", UUID_ARGS(&uuid));
+    n = migrations_list_here(driver->store, &migrations);
+    for (size_t i = 0; i < n; i++) {
+        printf("migration:"UUID_FMT" ", UUID_ARGS(&migrations[i].uuid));
     }
     printf("epoch:%"PRIu32"\n", store_epoch(driver->store));
+    free(migrations);
+    free(vms);
 }
 
 static const struct {
@@ -431,6 +458,7 @@ static const struct {
     { "claim", do_claim },
     { "take", do_take },
     { "rest", do_rest },
+    { "leftovers", do_leftovers },
     { "trim", do_trim },
     { "count", do_count },
     { "reserve", do_reserve },
@@ -443,6 +471,7 @@ static const struct {
     { "register", do_register },
     { "progress", do_progress },
     { "detect", do_detect },
+    { "has", do_has },
     { "vm", do_vm },
     { "events", do_events },
     { "watch", do_watch },

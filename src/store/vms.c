@@ -28,21 +28,22 @@ vms_get(const struct store *store, const struct uuid *uuid,
             : err_set(err, ENOENT, "no VM "UUID_FMT, UUID_ARGS(uuid)));
 }
 
-bool
-vms_next_here(const struct store *store, size_t *cookie, struct uuid *uuid)
+size_t
+vms_list_here(const struct store *store, struct uuid **uuids)
 {
     const struct dbrec_vm *row;
-    size_t n = 0;
+    size_t n = 0, allocated = 0;
 
+    *uuids = NULL;
     DBREC_VM_FOR_EACH (row, store->idl) {
-        if (n++ >= *cookie && row->host
-            && uuid_equals(ROW_UUID(row->host), &store->host)) {
-            *cookie = n;
-            *uuid = row->header_.uuid;
-            return true;
+        if (row->host && uuid_equals(ROW_UUID(row->host), &store->host)) {
+            if (n == allocated) {
+                *uuids = x2nrealloc(*uuids, &allocated, sizeof **uuids);
+            }
+            (*uuids)[n++] = *ROW_UUID(row);
         }
     }
-    return false;
+    return n;
 }
 
 static const struct dbrec_vm *
@@ -306,22 +307,4 @@ instances_delete(struct store *store, const struct uuid *vm,
     struct instance instance = { .vm = *vm, .generation = *generation };
 
     return write_queue(store, &class, vm, &instance, sizeof instance);
-}
-
-bool
-instances_next_own(const struct store *store, size_t *cookie,
-                   struct instance *out)
-{
-    const struct dbrec_instance *row;
-    size_t n = 0;
-
-    DBREC_INSTANCE_FOR_EACH (row, store->idl) {
-        if (n++ >= *cookie && row->host
-            && uuid_equals(ROW_UUID(row->host), &store->host)
-            && !rows_instance(row, out, NULL)) {
-            *cookie = n;
-            return true;
-        }
-    }
-    return false;
 }

@@ -21,8 +21,8 @@ struct vm_order {
 int vms_get(const struct store *, const struct uuid *, struct vm_order *,
             struct err *);
 
-/* UUIDs of the VMs whose host is this one: iterates, '*cookie' is 0 first. */
-bool vms_next_here(const struct store *, size_t *cookie, struct uuid *);
+/* UUIDs of the VMs whose host is this one; the caller frees '*uuids'. */
+size_t vms_list_here(const struct store *, struct uuid **uuids);
 
 /* Reserves generations for 'migration', by compare-and-set: refused unless the
  * VM has no migration and its counter is 'counter'.  It takes two of them:
@@ -58,7 +58,5 @@ struct instance {
 write_ticket instances_put(struct store *, const struct instance *);
 write_ticket instances_delete(struct store *, const struct uuid *vm,
                               const struct generation *);
-bool instances_next_own(const struct store *, size_t *cookie,
-                        struct instance *);
 
 #endif /* store/vms.h */
