@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -226,7 +227,8 @@ parse_line(char *line, struct record *record)
         struct record_sample sample = { n[0], n[1], n[2], n[3] };
 
         return record_add_sample(record, &sample);
-    } else if (!strcmp(line, "broken") && parse_numbers(rest, n, 2)) {
+    } else if (!strcmp(line, "broken") && parse_numbers(rest, n, 2)
+               && n[1] <= INT_MAX) {
         record->broken_at = n[0];
         record->broken_errno = n[1];
     } else if (!strcmp(line, "interval") && parse_numbers(rest, n, 1)) {
