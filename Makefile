@@ -1,9 +1,12 @@
 # make          installs what is missing, builds everything into build/
 # make check    runs every test
 # make demo     shows a crossing (KEEP=1 leaves the lab running)
+# make fuzz     looks for inputs that parsers cannot stand, with clang:
+#               FUZZ_SECONDS for each parser (20)
 # make install  the usual one, with DESTDIR=
 
 BUILD ?= build
+FUZZ_SECONDS ?= 20
 
 .PHONY: all deps configure demo check check-sanitize fuzz install clean
 
@@ -33,8 +36,16 @@ check-sanitize: deps
 	@meson test -C $(BUILD)-sanitize --no-rebuild --suite unit \
 	    --suite golden --suite script --suite crash
 
+fuzz: deps
+	@tools/install-packages fuzz
+	@[ -e $(BUILD)-fuzz/build.ninja ] || meson setup \
+	    --native-file tools/fuzz.ini $(BUILD)-fuzz >$(BUILD)-fuzz.log \
+	    || { cat $(BUILD)-fuzz.log >&2; exit 1; }
+	@nice tools/fuzz $(BUILD)-fuzz $(FUZZ_SECONDS)
+
 install: all
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD).log $(BUILD)-sanitize.log
+	rm -rf $(BUILD) $(BUILD).log $(BUILD)-sanitize $(BUILD)-sanitize.log \
+	    $(BUILD)-fuzz $(BUILD)-fuzz.log
