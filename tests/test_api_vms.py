@@ -174,6 +174,20 @@ def test_state_while_it_moves(store, agent, applied, web1):
     assert status == 409 and "being migrated" in problem["detail"]
 
 
+def test_hosts_count_their_vms(agent, applied):
+    """A VM counts once: where it runs, or, without an instance, where it is to be."""
+    def counts():
+        return {host["name"]: (host["vms"], host["memory_used_mib"])
+                for host in applied.get("/hosts")[1]}
+
+    assert counts() == {"t1": (1, 256), "t2": (0, 0), "o1": (1, 128)}
+    agent.run("web1", "t2", 1, "failed")
+    agent.run("web1", "o1", 2)
+    agent.run("web1", "t1", 3, "listening")
+    wait_for(lambda: applied.get("/vms/web1")[1]["host"] == "o1")
+    assert counts() == {"t1": (0, 0), "t2": (0, 0), "o1": (2, 384)}
+
+
 # Events.
 
 def test_stream(store, agent, applied, web1):

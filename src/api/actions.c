@@ -13,6 +13,7 @@
 #include "api/request.h"
 #include "api/show.h"
 #include "base/problems.h"
+#include "store/rows.h"
 #include "store/session.h"
 
 /* Answers with the object that was written. */
@@ -32,9 +33,8 @@ reply_with(struct request *request, int status, const char *plural)
     }
 }
 
-/* Finds the VM of the path, by name or UUID; answers if there is none. */
-static const struct dbrec_vm *
-find_vm(struct request *request)
+const struct dbrec_vm *
+actions_find_vm(struct request *request)
 {
     const struct dbrec_vm *vm = NULL;
     struct uuid uuid;
@@ -54,16 +54,12 @@ find_vm(struct request *request)
 /* PUT /config. */
 
 static void
-apply_done(struct request *request, const struct err *err)
+apply_done(struct request *request)
 {
-    if (err) {
-        request_error(request, err);
-    } else {
-        struct json *json = json_object_create();
+    struct json *json = json_object_create();
 
-        json_object_put_string(json, "result", "applied");
-        request_reply(request, 200, json);
-    }
+    json_object_put_string(json, "result", "applied");
+    request_reply(request, 200, json);
 }
 
 void
@@ -87,14 +83,10 @@ actions_apply(struct request *request)
 /* POST /vms. */
 
 static void
-create_done(struct request *request, const struct err *err)
+create_done(struct request *request)
 {
-    if (err) {
-        request_error(request, err);
-    } else {
-        request->location = xasprintf("/api/v1/vms/%s", request->name);
-        reply_with(request, 201, "vms");
-    }
+    request->location = xasprintf("/api/v1/vms/%s", request->name);
+    reply_with(request, 201, "vms");
 }
 
 void
@@ -156,13 +148,9 @@ build_power(struct store *store, struct ovsdb_idl_txn *txn,
 }
 
 static void
-power_done(struct request *request, const struct err *err)
+power_done(struct request *request)
 {
-    if (err) {
-        request_error(request, err);
-    } else {
-        reply_with(request, 200, "vms");
-    }
+    reply_with(request, 200, "vms");
 }
 
 static void
@@ -171,7 +159,7 @@ set_power(struct request *request, bool running)
     static const struct write_class class = {
         .what = "switching a VM", .build = build_power,
     };
-    const struct dbrec_vm *vm = find_vm(request);
+    const struct dbrec_vm *vm = actions_find_vm(request);
 
     if (vm) {
         struct power_write data = {
@@ -245,13 +233,9 @@ build_delete(struct store *store, struct ovsdb_idl_txn *txn,
 }
 
 static void
-delete_done(struct request *request, const struct err *err)
+delete_done(struct request *request)
 {
-    if (err) {
-        request_error(request, err);
-    } else {
-        request_reply(request, 204, NULL);
-    }
+    request_reply(request, 204, NULL);
 }
 
 void
@@ -262,7 +246,7 @@ actions_delete_vm(struct request *request)
         .build = build_delete,
         .retry_conflicts = true,        /* A host may add a row meanwhile. */
     };
-    const struct dbrec_vm *vm = find_vm(request);
+    const struct dbrec_vm *vm = actions_find_vm(request);
 
     if (vm) {
         struct delete_write data = {
@@ -293,7 +277,7 @@ build_cancel(struct store *store, struct ovsdb_idl_txn *txn,
     if (!row) {
         return err_set(err, ENOENT, "it is gone");
     }
-    if (strcmp(row->state, "requested") && strcmp(row->state, "running")) {
+    if (rows_migration_has_ended(row)) {
         return err_set(err, EBUSY, "the migration has ended: %s", row->state);
     }
     if (!row->cancel) {
@@ -305,13 +289,9 @@ build_cancel(struct store *store, struct ovsdb_idl_txn *txn,
 }
 
 static void
-cancel_done(struct request *request, const struct err *err)
+cancel_done(struct request *request)
 {
-    if (err) {
-        request_error(request, err);
-    } else {
-        reply_with(request, 202, "migrations");
-    }
+    reply_with(request, 202, "migrations");
 }
 
 void

@@ -5,6 +5,7 @@
 
 #include "api/fields.h"
 
+struct dbrec_vm;
 struct request;
 
 void actions_apply(struct request *);
@@ -14,6 +15,9 @@ void actions_stop_vm(struct request *);
 void actions_delete_vm(struct request *);
 void actions_migrate_vm(struct request *);
 void actions_cancel_migration(struct request *);
+
+/* Finds the VM of the path, by name or UUID; answers if there is none. */
+const struct dbrec_vm *actions_find_vm(struct request *);
 
 extern const struct field actions_migrate_fields[];
 

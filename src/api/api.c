@@ -56,7 +56,11 @@ answer(struct request *request, const struct err *err)
     ovs_list_remove(&request->node);
     request_done_func *done = request->done;
     request->done = NULL;
-    done(request, err);
+    if (err) {
+        request_error(request, err);
+    } else {
+        done(request);
+    }
     http_resume(request);
 }
 

@@ -13,39 +13,6 @@
 #include "store/rows.h"
 #include "store/session.h"
 
-static const struct document_site *
-find_site(const struct document *document, const char *name)
-{
-    for (size_t i = 0; i < document->n_sites; i++) {
-        if (!strcmp(document->sites[i].name, name)) {
-            return &document->sites[i];
-        }
-    }
-    return NULL;
-}
-
-static const struct document_host *
-find_host(const struct document *document, const char *name)
-{
-    for (size_t i = 0; i < document->n_hosts; i++) {
-        if (!strcmp(document->hosts[i].name, name)) {
-            return &document->hosts[i];
-        }
-    }
-    return NULL;
-}
-
-static const struct document_network *
-find_network(const struct document *document, const char *name)
-{
-    for (size_t i = 0; i < document->n_networks; i++) {
-        if (!strcmp(document->networks[i].name, name)) {
-            return &document->networks[i];
-        }
-    }
-    return NULL;
-}
-
 static bool
 has(const struct prefix *prefix)
 {
@@ -114,6 +81,21 @@ check_pool(const struct document *document, const struct document_site *site,
 
 /* Sites' networks are routed, so no two may overlap. */
 static void
+check_overlap(const struct document_site *site,
+              const struct prefix other[N_ADDR_FAMILIES],
+              const char *other_name, struct problems *problems)
+{
+    ADDR_FOR_EACH_FAMILY (f) {
+        if (has(&site->prefix[f]) && has(&other[f])
+            && prefix_overlaps(&site->prefix[f], &other[f])) {
+            problems_add(problems, "sites.%s.wan%s: overlaps with that of "
+                         "site %s", site->name, f == ADDR_V6 ? "6" : "",
+                         other_name);
+        }
+    }
+}
+
+static void
 check_site_overlaps(const struct store *store,
                     const struct document *document,
                     const struct document_site *site,
@@ -121,32 +103,16 @@ check_site_overlaps(const struct store *store,
 {
     const struct dbrec_site *row;
 
-    for (size_t i = 0; i < document->n_sites; i++) {
-        const struct document_site *other = &document->sites[i];
-
-        ADDR_FOR_EACH_FAMILY (f) {
-            if (other < site && has(&site->prefix[f])
-                && has(&other->prefix[f])
-                && prefix_overlaps(&site->prefix[f], &other->prefix[f])) {
-                problems_add(problems, "sites.%s.wan%s: overlaps with that "
-                             "of site %s", site->name, f == ADDR_V6 ? "6"
-                             : "", other->name);
-            }
-        }
+    for (const struct document_site *other = document->sites; other < site;
+         other++) {
+        check_overlap(site, other->prefix, other->name, problems);
     }
     DBREC_SITE_FOR_EACH (row, store->idl) {
         struct site other;
 
-        if (find_site(document, row->name) || rows_site(row, &other, NULL)) {
-            continue;
-        }
-        ADDR_FOR_EACH_FAMILY (f) {
-            if (has(&site->prefix[f]) && has(&other.prefix[f])
-                && prefix_overlaps(&site->prefix[f], &other.prefix[f])) {
-                problems_add(problems, "sites.%s.wan%s: overlaps with that "
-                             "of site %s", site->name, f == ADDR_V6 ? "6"
-                             : "", other.name);
-            }
+        if (!document_find_site(document, row->name)
+            && !rows_site(row, &other, NULL)) {
+            check_overlap(site, other.prefix, other.name, problems);
         }
     }
 }
@@ -161,7 +127,8 @@ check_site(const struct store *store, const struct document *document,
         check_pool(document, site, &site->pools[i], problems);
     }
     check_site_overlaps(store, document, site, problems);
-    if (find_host(document, site->name) || session_host(store, site->name)) {
+    if (document_find_host(document, site->name)
+        || session_host(store, site->name)) {
         problems_add(problems, "sites.%s: a host has this name", site->name);
     }
 }
@@ -170,12 +137,13 @@ static void
 check_host(const struct store *store, const struct document *document,
            const struct document_host *host, struct problems *problems)
 {
-    const struct document_site *site = find_site(document, host->site);
+    const struct document_site *site = document_find_site(document,
+                                                          host->site);
     const struct dbrec_site *site_row = session_site(store, host->site);
     const struct dbrec_host *row = session_host(store, host->name);
     struct site stored;
 
-    if (find_host(document, host->name) != host) {
+    if (document_find_host(document, host->name) != host) {
         problems_add(problems, "hosts.%s: is at two sites", host->name);
     }
     if (!site && !site_row) {
@@ -214,7 +182,7 @@ static bool
 host_exists(const struct store *store, const struct document *document,
             const char *name)
 {
-    return find_host(document, name) || session_host(store, name);
+    return document_find_host(document, name) || session_host(store, name);
 }
 
 static void
@@ -265,7 +233,8 @@ get_network(const struct store *store, const struct document *document,
             const char *name, struct prefix prefix[N_ADDR_FAMILIES],
             struct addr_pair *gateway)
 {
-    const struct document_network *network = find_network(document, name);
+    const struct document_network *network = document_find_network(document,
+                                                                   name);
     const struct dbrec_network *row = session_network(store, name);
     struct network stored;
 

@@ -611,3 +611,19 @@ document_destroy(struct document *document)
         free(document);
     }
 }
+
+/* Functions that find an object by its name. */
+#define DEFINE_FIND(KIND) \
+    const struct document_##KIND * \
+    document_find_##KIND(const struct document *document, const char *name) \
+    { \
+        for (size_t i = 0; i < document->n_##KIND##s; i++) { \
+            if (!strcmp(document->KIND##s[i].name, name)) { \
+                return &document->KIND##s[i]; \
+            } \
+        } \
+        return NULL; \
+    }
+DEFINE_FIND(site)
+DEFINE_FIND(host)
+DEFINE_FIND(network)

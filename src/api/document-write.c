@@ -31,38 +31,20 @@ struct writer {
     size_t n_created;           /* VMs. */
 };
 
-static const struct dbrec_site *
-find_site(const struct writer *writer, const char *name)
-{
-    for (size_t i = 0; i < writer->document->n_sites; i++) {
-        if (!strcmp(writer->document->sites[i].name, name)) {
-            return writer->sites[i];
-        }
+/* Functions that find a row by its name, the document's or the store's. */
+#define DEFINE_FIND(KIND) \
+    static const struct dbrec_##KIND * \
+    find_##KIND(const struct writer *writer, const char *name) \
+    { \
+        const struct document_##KIND *object \
+            = document_find_##KIND(writer->document, name); \
+        \
+        return (object ? writer->KIND##s[object - writer->document->KIND##s] \
+                : session_##KIND(writer->store, name)); \
     }
-    return session_site(writer->store, name);
-}
-
-static const struct dbrec_host *
-find_host(const struct writer *writer, const char *name)
-{
-    for (size_t i = 0; i < writer->document->n_hosts; i++) {
-        if (!strcmp(writer->document->hosts[i].name, name)) {
-            return writer->hosts[i];
-        }
-    }
-    return session_host(writer->store, name);
-}
-
-static const struct dbrec_network *
-find_network(const struct writer *writer, const char *name)
-{
-    for (size_t i = 0; i < writer->document->n_networks; i++) {
-        if (!strcmp(writer->document->networks[i].name, name)) {
-            return writer->networks[i];
-        }
-    }
-    return session_network(writer->store, name);
-}
+DEFINE_FIND(site)
+DEFINE_FIND(host)
+DEFINE_FIND(network)
 
 static size_t
 format_prefixes(const struct prefix prefix[N_ADDR_FAMILIES],

@@ -104,6 +104,14 @@ struct document *document_parse(const struct json *, struct problems *);
 struct document *document_parse_vm(const struct json *, struct problems *);
 void document_destroy(struct document *);
 
+/* What the document says about the object of this name; null: nothing. */
+const struct document_site *document_find_site(const struct document *,
+                                               const char *name);
+const struct document_host *document_find_host(const struct document *,
+                                               const char *name);
+const struct document_network *document_find_network(const struct document *,
+                                                     const char *name);
+
 void document_check(const struct store *, const struct document *,
                     struct problems *);
 

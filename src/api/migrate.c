@@ -15,6 +15,7 @@
 #include "api/show.h"
 #include "base/problems.h"
 #include "core/vm.h"
+#include "store/rows.h"
 #include "store/session.h"
 
 /* POST /vms/{name}/migrations. */
@@ -111,8 +112,7 @@ is_migrating(const struct store *store, const struct dbrec_vm *vm)
     const struct dbrec_migration *row;
 
     DBREC_MIGRATION_FOR_EACH (row, store->idl) {
-        if (row->vm == vm && (!strcmp(row->state, "requested")
-                              || !strcmp(row->state, "running"))) {
+        if (row->vm == vm && !rows_migration_has_ended(row)) {
             return true;
         }
     }
@@ -185,16 +185,12 @@ build_migrate(struct store *store, struct ovsdb_idl_txn *txn,
 }
 
 static void
-migrate_done(struct request *request, const struct err *err)
+migrate_done(struct request *request)
 {
-    struct json *json;
+    struct json *json = objects_get_uuid(request->store,
+                                         objects_find_kind("migrations"),
+                                         &request->target);
 
-    if (err) {
-        request_error(request, err);
-        return;
-    }
-    json = objects_get_uuid(request->store, objects_find_kind("migrations"),
-                            &request->target);
     if (json) {
         request->location = xasprintf("/api/v1/migrations/"UUID_FMT,
                                       UUID_ARGS(&request->target));
@@ -270,16 +266,10 @@ actions_migrate_vm(struct request *request)
     struct problems problems = PROBLEMS_INIT;
     struct migrate_write write = { .now = request->wall_now };
     const struct dbrec_host *source, *destination;
-    const struct dbrec_vm *vm = session_vm(request->store, request->name);
-    struct uuid uuid;
+    const struct dbrec_vm *vm = actions_find_vm(request);
     struct err err = ERR_INIT;
 
-    if (!vm && uuid_from_string(&uuid, request->name)) {
-        vm = SESSION_ROW(request->store, vm, &uuid);
-    }
     if (!vm) {
-        request_problem(request, 404, "there is no VM \"%.80s\"",
-                        request->name);
         return;
     }
     fields_check(actions_migrate_fields, request->body, "", &problems);

@@ -4,7 +4,8 @@
 /* A request and its answer, apart from how they travel.
  *
  * A handler answers at once with request_reply() or request_problem(), or
- * says with request_wait() which write it waits for; 'done' then answers. */
+ * says with request_wait() which write it waits for: once that is done,
+ * 'done' answers; the answer to one that is not is its error. */
 
 #include <stdbool.h>
 
@@ -20,8 +21,7 @@ struct problems;
 struct request;
 struct route;
 
-/* 'err' is null if the write was done. */
-typedef void request_done_func(struct request *, const struct err *err);
+typedef void request_done_func(struct request *);
 
 #define REQUEST_MAX_BODY (1024 * 1024)
 #define REQUEST_MAX_DEPTH 16

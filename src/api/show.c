@@ -62,6 +62,18 @@ put_by_family(struct json *json, const char *name, char **strings, size_t n)
     put_string(json, name6, of[1]);
 }
 
+static void
+put_smap(struct json *json, const char *name, const struct smap *smap)
+{
+    struct json *object = json_object_create();
+    const struct smap_node *node;
+
+    SMAP_FOR_EACH (node, smap) {
+        json_object_put_string(object, node->key, node->value);
+    }
+    json_object_put(json, name, object);
+}
+
 static struct json *
 begin(const struct ovsdb_idl_row *row)
 {
@@ -146,13 +158,7 @@ show_host(const struct store *store, const struct ovsdb_idl_row *row_,
     put_integer(json, "memory_used_mib", used / 1024);
     put_integer(json, "vms", n_vms);
     if (details) {
-        struct json *facts = json_object_create();
-        const struct smap_node *node;
-
-        SMAP_FOR_EACH (node, &row->facts) {
-            json_object_put_string(facts, node->key, node->value);
-        }
-        json_object_put(json, "facts", facts);
+        put_smap(json, "facts", &row->facts);
     }
     return json;
 }
@@ -186,11 +192,8 @@ static int
 compare_interfaces(const void *a_, const void *b_)
 {
     const struct dbrec_interface *const *a = a_, *const *b = b_;
-    unsigned long slot_a = strtoul((*a)->pci, NULL, 0);
-    unsigned long slot_b = strtoul((*b)->pci, NULL, 0);
-
-    return (slot_a != slot_b ? (slot_a < slot_b ? -1 : 1)
-            : uuid_compare_3way(&(*a)->header_.uuid, &(*b)->header_.uuid));
+    return rows_compare_interfaces((*a)->pci, ROW_UUID(*a),
+                                   (*b)->pci, ROW_UUID(*b));
 }
 
 static void
@@ -454,15 +457,14 @@ show_migration(const struct store *store OVS_UNUSED,
 {
     const struct dbrec_migration *row = CAST(migration, row_);
     struct json *json = begin(row_);
-    bool final = (strcmp(row->state, "requested")
-                  && strcmp(row->state, "running"));
+    bool ended = rows_migration_has_ended(row);
 
     put_string(json, "name", row->vm_name);
     put_string(json, "vm", row->vm_name);
     put_string(json, "from", row->source_name);
     put_string(json, "to", row->destination_name);
     put_string(json, "state", row->state);
-    put_string(json, "result", final ? row->state : NULL);
+    put_string(json, "result", ended ? row->state : NULL);
     put_string(json, "step", row->step);
     put_string(json, "error", row->error);
     put_integer(json, "copied", row->copied);
@@ -479,13 +481,7 @@ show_migration(const struct store *store OVS_UNUSED,
         }
     }
     if (details) {
-        struct json *options = json_object_create();
-        const struct smap_node *node;
-
-        SMAP_FOR_EACH (node, &row->options) {
-            json_object_put_string(options, node->key, node->value);
-        }
-        json_object_put(json, "options", options);
+        put_smap(json, "options", &row->options);
         json_object_put(json, "phases", phases_to_json(row));
     }
     return json;

@@ -3,11 +3,11 @@
 #include "manager/housekeeping.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "openvswitch/poll-loop.h"
 #include "util.h"
 
+#include "store/rows.h"
 #include "store/session.h"
 
 /* A row that may go, and how old it is. */
@@ -55,12 +55,6 @@ trim(struct candidates *candidates, size_t max)
     free(candidates->rows);
 }
 
-static bool
-has_ended(const struct dbrec_migration *row)
-{
-    return strcmp(row->state, "requested") && strcmp(row->state, "running");
-}
-
 static int
 build(struct store *store, struct ovsdb_idl_txn *txn,
       const void *data OVS_UNUSED, struct err *err OVS_UNUSED)
@@ -76,7 +70,7 @@ build(struct store *store, struct ovsdb_idl_txn *txn,
         add(&events, &event->header_, event->time);
     }
     DBREC_MIGRATION_FOR_EACH (migration, store->idl) {
-        if (has_ended(migration)) {
+        if (rows_migration_has_ended(migration)) {
             add(&migrations, &migration->header_, migration->created);
         }
     }
@@ -96,7 +90,7 @@ is_needed(const struct store *store)
         n_events++;
     }
     DBREC_MIGRATION_FOR_EACH (migration, store->idl) {
-        n_migrations += has_ended(migration);
+        n_migrations += rows_migration_has_ended(migration);
     }
     return (!session_global(store) || n_events > HOUSEKEEPING_MAX_EVENTS
             || n_migrations > HOUSEKEEPING_MAX_MIGRATIONS);

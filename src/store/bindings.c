@@ -104,19 +104,6 @@ find_row(const struct store *store, const struct uuid *interface,
     return found;
 }
 
-/* Not even a bug of ours writes another host's row. */
-static int
-check_is_own(const struct store *store, const struct dbrec_binding *row,
-             const struct generation *generation, struct err *err)
-{
-    if (!session_own_host(store)
-        || !uuid_equals(&store->host, &generation->host)
-        || (row && !uuid_equals(ROW_UUID(row->host), &store->host))) {
-        return err_set(err, EPERM, "this generation is another host's");
-    }
-    return 0;
-}
-
 static int
 build_put(struct store *store, struct ovsdb_idl_txn *txn, const void *data,
           struct err *err)
@@ -129,9 +116,10 @@ build_put(struct store *store, struct ovsdb_idl_txn *txn, const void *data,
         = SESSION_ROW(store, interface, &binding->interface);
     char bufs[N_ADDR_FAMILIES][ADDR_STRLEN];
     const char *mobile[N_ADDR_FAMILIES];
-    int error;
+    int error = session_check_own(store, generation,
+                                  row ? ROW_UUID(row->host) : NULL, err);
 
-    if ((error = check_is_own(store, row, generation, err)) != 0) {
+    if (error) {
         return error;
     }
     if (!interface || !interface->network) {
@@ -171,7 +159,8 @@ build_delete(struct store *store, struct ovsdb_idl_txn *txn OVS_UNUSED,
     const struct binding *binding = data;
     const struct dbrec_binding *row = find_row(store, &binding->interface,
                                                &binding->generation);
-    int error = check_is_own(store, row, &binding->generation, err);
+    int error = session_check_own(store, &binding->generation,
+                                  row ? ROW_UUID(row->host) : NULL, err);
 
     if (!error && row) {
         dbrec_binding_delete(row);

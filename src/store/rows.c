@@ -204,11 +204,8 @@ static int
 compare_nics(const void *a_, const void *b_)
 {
     const struct vm_nic *a = a_, *b = b_;
-    unsigned long slot_a = strtoul(a->pci, NULL, 0);
-    unsigned long slot_b = strtoul(b->pci, NULL, 0);
-
-    return (slot_a != slot_b ? (slot_a < slot_b ? -1 : 1)
-            : uuid_compare_3way(&a->interface.uuid, &b->interface.uuid));
+    return rows_compare_interfaces(a->pci, &a->interface.uuid,
+                                   b->pci, &b->interface.uuid);
 }
 
 static int
@@ -223,6 +220,23 @@ copy_word(const char *what, const char *word, char *out, size_t size,
     return 0;
 }
 
+struct uuid
+rows_vm_migration(const struct dbrec_vm *row)
+{
+    return datum_uuid(dbrec_vm_get_migration(row, OVSDB_TYPE_UUID));
+}
+
+int
+rows_compare_interfaces(const char *a_pci, const struct uuid *a,
+                        const char *b_pci, const struct uuid *b)
+{
+    unsigned long a_slot = strtoul(a_pci, NULL, 0);
+    unsigned long b_slot = strtoul(b_pci, NULL, 0);
+
+    return (a_slot != b_slot ? (a_slot < b_slot ? -1 : 1)
+            : uuid_compare_3way(a, b));
+}
+
 int
 rows_vm(const struct dbrec_vm *row, struct vm_order *out, struct err *err)
 {
@@ -233,8 +247,7 @@ rows_vm(const struct dbrec_vm *row, struct vm_order *out, struct err *err)
         .host = *ROW_UUID(row->host),
         .power = !strcmp(row->power, "running"),
         .counter = row->generation,
-        .migration = datum_uuid(dbrec_vm_get_migration(row,
-                                                       OVSDB_TYPE_UUID)),
+        .migration = rows_vm_migration(row),
     };
     struct vm *vm = &order.vm;
     int error;

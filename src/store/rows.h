@@ -26,6 +26,13 @@ int rows_binding(const struct dbrec_binding *, struct binding *,
 int rows_migration(const struct dbrec_migration *, struct migration *,
                    struct err *);
 
+/* Which migration has the VM?  The replica may lack the migration's row. */
+struct uuid rows_vm_migration(const struct dbrec_vm *);
+
+/* The order of a VM's interfaces: by PCI slot, then by UUID. */
+int rows_compare_interfaces(const char *a_pci, const struct uuid *a,
+                            const char *b_pci, const struct uuid *b);
+
 /* Neither requested nor running; true also for a state that is not known. */
 bool rows_migration_has_ended(const struct dbrec_migration *);
 

@@ -10,6 +10,7 @@
 #include "sset.h"
 
 #include "core/addr.h"
+#include "core/vm.h"
 #include "store/dbrec.h"
 #include "store/store.h"
 #include "store/write.h"
@@ -112,6 +113,13 @@ struct dbrec_binding *session_binding_key(const struct store *,
 
 const struct dbrec_host *session_own_host(const struct store *);
 const struct dbrec_global *session_global(const struct store *);
+
+/* EPERM unless 'generation', and the row that has it, are this host's: not
+ * even a bug of ours writes another host's row.  'row_host' is null as long
+ * as there is no row. */
+int session_check_own(const struct store *,
+                      const struct generation *generation,
+                      const struct uuid *row_host, struct err *);
 
 /* Lookups by name; null if there is none. */
 const struct dbrec_host *session_host(const struct store *, const char *);

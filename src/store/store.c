@@ -2,6 +2,7 @@
 
 #include "store/store.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "hash.h"
@@ -325,6 +326,19 @@ const struct dbrec_host *
 session_own_host(const struct store *store)
 {
     return SESSION_ROW(store, host, &store->host);
+}
+
+int
+session_check_own(const struct store *store,
+                  const struct generation *generation,
+                  const struct uuid *row_host, struct err *err)
+{
+    if (!session_own_host(store)
+        || !uuid_equals(&store->host, &generation->host)
+        || (row_host && !uuid_equals(row_host, &store->host))) {
+        return err_set(err, EPERM, "this generation is another host's");
+    }
+    return 0;
 }
 
 /* Functions that find a row by its unique name. */

@@ -220,17 +220,25 @@ do_moved(struct driver *driver)
                                        &host));
 }
 
+/* A generation of this host, whose epoch is the argument at 'i'. */
+static struct generation
+generation_arg(const struct driver *driver, size_t i)
+{
+    const struct uuid *host = store_host(driver->store);
+
+    return (struct generation) {
+        .epoch = atoi(arg(driver, i)),
+        .counter = atoll(arg(driver, i + 1)),
+        .host = host ? *host : UUID_ZERO,
+    };
+}
+
 static struct binding
 binding_arg(const struct driver *driver)
 {
-    const struct uuid *host = store_host(driver->store);
     struct binding binding = {
         .interface = uuid_arg(driver, 1),
-        .generation = {
-            .epoch = atoi(arg(driver, 2)),
-            .counter = atoll(arg(driver, 3)),
-            .host = host ? *host : UUID_ZERO,
-        },
+        .generation = generation_arg(driver, 2),
         .active = !strcmp(arg(driver, 4), "active"),
     };
 
@@ -288,14 +296,9 @@ do_newest(struct driver *driver)
 static void
 do_instance(struct driver *driver)
 {
-    const struct uuid *host = store_host(driver->store);
     struct instance instance = {
         .vm = uuid_arg(driver, 1),
-        .generation = {
-            .epoch = atoi(arg(driver, 2)),
-            .counter = atoll(arg(driver, 3)),
-            .host = host ? *host : UUID_ZERO,
-        },
+        .generation = generation_arg(driver, 2),
         .state = !strcmp(arg(driver, 4), "running") ? VM_RUNNING : VM_FAILED,
         .since = time_wall_msec(),
     };

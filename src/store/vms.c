@@ -58,16 +58,6 @@ find_vm(const struct store *store, const struct vm_write *data,
     return row;
 }
 
-/* Which migration has the VM?  The replica may lack the migration's row. */
-static struct uuid
-current_migration(const struct dbrec_vm *row)
-{
-    const struct ovsdb_datum *datum
-        = dbrec_vm_get_migration(row, OVSDB_TYPE_UUID);
-
-    return datum->n ? datum->keys[0].uuid : UUID_ZERO;
-}
-
 static int
 build_reserve(struct store *store, struct ovsdb_idl_txn *txn OVS_UNUSED,
               const void *data_, struct err *err)
@@ -78,7 +68,7 @@ build_reserve(struct store *store, struct ovsdb_idl_txn *txn OVS_UNUSED,
     if (!row) {
         return ENOENT;
     }
-    struct uuid current = current_migration(row);
+    struct uuid current = rows_vm_migration(row);
     bool advance = uuid_is_zero(&data->migration);
     uint64_t next = data->counter + (advance ? 1 : VM_MOVE_GENERATIONS);
     if (!advance && uuid_equals(&current, &data->migration)
@@ -152,7 +142,7 @@ build_unreserve(struct store *store, struct ovsdb_idl_txn *txn OVS_UNUSED,
     if (!row) {
         return 0;
     }
-    struct uuid current = current_migration(row);
+    struct uuid current = rows_vm_migration(row);
     if (uuid_is_zero(&current)
         || !uuid_equals(&current, &data->migration)) {
         bool done = (!moved || (uuid_is_zero(&current)
@@ -229,24 +219,13 @@ find_instance(const struct store *store, const struct instance *instance)
 }
 
 static int
-check_is_own(const struct store *store, const struct dbrec_instance *row,
-             const struct generation *generation, struct err *err)
-{
-    if (!session_own_host(store)
-        || !uuid_equals(&store->host, &generation->host)
-        || (row && !uuid_equals(ROW_UUID(row->host), &store->host))) {
-        return err_set(err, EPERM, "this generation is another host's");
-    }
-    return 0;
-}
-
-static int
 build_put(struct store *store, struct ovsdb_idl_txn *txn, const void *data,
           struct err *err)
 {
     const struct instance *instance = data;
     const struct dbrec_instance *row = find_instance(store, instance);
-    int error = check_is_own(store, row, &instance->generation, err);
+    int error = session_check_own(store, &instance->generation,
+                                  row ? ROW_UUID(row->host) : NULL, err);
 
     if (error) {
         return error;
@@ -288,7 +267,8 @@ build_delete(struct store *store, struct ovsdb_idl_txn *txn OVS_UNUSED,
 {
     const struct instance *instance = data;
     const struct dbrec_instance *row = find_instance(store, instance);
-    int error = check_is_own(store, row, &instance->generation, err);
+    int error = session_check_own(store, &instance->generation,
+                                  row ? ROW_UUID(row->host) : NULL, err);
 
     if (!error && row) {
         dbrec_instance_delete(row);
