@@ -76,6 +76,18 @@ def wait_for(condition, seconds=20, what="it"):
     raise AssertionError(f"waited {seconds} s for {what}")
 
 
+def has_ended(pid):
+    """Whether nothing of a process is left but, perhaps, its status.
+
+    Until its last thread has ended, a killed process keeps its taps."""
+    try:
+        return (len(os.listdir(f"/proc/{pid}/task")) == 1
+                and pathlib.Path(f"/proc/{pid}/stat").read_text()
+                .rpartition(")")[2].split()[0] == "Z")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 class Host:
     """A namespace, a run folder, and an agent that can die."""
 
@@ -327,7 +339,9 @@ def test_adopt_recycled_pid(hosts, vm):
     """Whoever got the number of a QEMU that died is left alone."""
     a, _ = hosts
     a.kill()
-    os.kill(a.pid(vm), signal.SIGKILL)
+    qemu = a.pid(vm)
+    os.kill(qemu, signal.SIGKILL)
+    wait_for(lambda: has_ended(qemu), what="QEMU's end")
     with subprocess.Popen(["sleep", "1000"]) as innocent:
         try:
             pid_file = a.folder(vm) / "pid"
