@@ -187,5 +187,9 @@ class Driver:
         return self.answer()
 
     def close(self):
+        """At the end of its input it ends by itself, and well."""
         self.process.stdin.close()
-        stop(self.process)
+        try:
+            assert self.process.wait(15) == 0
+        finally:
+            stop(self.process)

@@ -85,7 +85,9 @@ write_destroy(struct store *store)
 {
     struct write *write;
 
-    ovsdb_idl_txn_destroy(store->txn);
+    if (store->txn) {
+        ovsdb_idl_txn_destroy(store->txn);
+    }
     LIST_FOR_EACH_POP (write, node, &store->writes) {
         free_data(write);
         free(write);
