@@ -128,8 +128,10 @@ objects_list(struct store *store, const struct object_kind *kind,
     }
 
     struct json_array *array = json_array(list);
-    qsort(array->elems, array->n, sizeof *array->elems,
-          source->by_time ? compare_times : compare_names);
+    if (array->n) {
+        qsort(array->elems, array->n, sizeof *array->elems,
+              source->by_time ? compare_times : compare_names);
+    }
     if (limit && array->n > limit) {
         size_t n_drop = array->n - limit;
 

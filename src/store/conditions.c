@@ -110,7 +110,9 @@ uuid_set_sort(struct uuid_set *set)
 {
     size_t n = 0;
 
-    qsort(set->uuids, set->n, sizeof *set->uuids, compare_uuids);
+    if (set->n) {
+        qsort(set->uuids, set->n, sizeof *set->uuids, compare_uuids);
+    }
     for (size_t i = 0; i < set->n; i++) {
         if (!n || !uuid_equals(&set->uuids[n - 1], &set->uuids[i])) {
             set->uuids[n++] = set->uuids[i];
