@@ -13,6 +13,7 @@
 #include "core/frame.h"
 #include "engine/correspondent.h"
 #include "engine/engine-private.h"
+#include "engine/guest.h"
 #include "engine/guests.h"
 #include "engine/incoming.h"
 #include "engine/journal.h"
@@ -285,6 +286,7 @@ void
 engine_wait(struct engine *e)
 {
     tap_recv_wait(e->hold);
+    guests_wait(e);
     outgoing_wait(e);
     incoming_wait(e);
     correspondent_wait(e);

@@ -7,7 +7,7 @@
 
 #include "core/pace.h"
 #include "engine/engine-private.h"
-#include "engine/guests.h"
+#include "engine/guest.h"
 #include "engine/incoming.h"
 
 struct hold;

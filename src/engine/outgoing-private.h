@@ -7,7 +7,7 @@
 #include "openvswitch/list.h"
 
 #include "base/step.h"
-#include "engine/guests.h"
+#include "engine/guest.h"
 #include "hypervisor/hypervisor.h"
 #include "peer/message.h"
 #include "store/migrations.h"

@@ -424,6 +424,22 @@ test_pairs(void **state)
     print_message("%d runs\n", n_runs);
 }
 
+/* Pairs that found faults, and that chance would seldom find again. */
+static void
+test_hard_pairs(void **state)
+{
+    struct weather pairs[][2] = {
+        /* A guest that runs is not failed if its taps are not made at once. */
+        { { CALL_FAILS_ONCE, 23, 500 }, { AGENT_S_DIES, 24, 40000 } },
+    };
+    int wrong = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
+        wrong += try(pairs[i], 2);
+    }
+    assert_int_equal(wrong, 0);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -437,6 +453,7 @@ main(int argc, char *argv[])
         cmocka_unit_test(test_destination_dies),
         cmocka_unit_test(test_destination_agent_dies),
         cmocka_unit_test(test_source_agent_dies),
+        cmocka_unit_test(test_hard_pairs),
         cmocka_unit_test(test_pairs),
     };
 

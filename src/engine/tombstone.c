@@ -8,7 +8,7 @@
 #include "uuid.h"
 
 #include "engine/engine-private.h"
-#include "engine/guests.h"
+#include "engine/guest.h"
 #include "mobility/datapath.h"
 #include "peer/channel.h"
 
