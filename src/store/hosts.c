@@ -36,28 +36,6 @@ hosts_get(const struct store *store, const struct uuid *uuid,
             : err_set(err, ENOENT, "no host "UUID_FMT, UUID_ARGS(uuid)));
 }
 
-int
-hosts_find(const struct store *store, const char *name, struct host *host,
-           struct err *err)
-{
-    const struct dbrec_host *row = session_host(store, name);
-
-    return (row ? rows_host(row, host, err)
-            : err_set(err, ENOENT, "no host \"%.70s\"", name));
-}
-
-int
-sites_get(const struct store *store, const struct uuid *uuid,
-          struct site *site, struct err *err)
-{
-    const struct dbrec_host *own = uuid ? NULL : session_own_host(store);
-    const struct dbrec_site *row
-        = uuid ? SESSION_ROW(store, site, uuid) : own ? own->site : NULL;
-
-    return (row ? rows_site(row, site, err)
-            : err_set(err, ENOENT, "this site is not known"));
-}
-
 static int
 build_host(struct store *store, struct ovsdb_idl_txn *txn, const void *data_,
            struct err *err)

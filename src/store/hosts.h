@@ -32,13 +32,6 @@ struct site {
 
 int hosts_get(const struct store *, const struct uuid *, struct host *,
               struct err *);
-int hosts_find(const struct store *, const char *name, struct host *,
-               struct err *);
-
-/* The site of this agent's host if 'uuid' is null. */
-int sites_get(const struct store *, const struct uuid *uuid, struct site *,
-              struct err *);
-
 /* Registers this host, or updates its row: 'addresses', 'channel' and
  * 'memory_mib', each only if it is not empty, and 'facts' (null: none), as
  * "qemu" -> "7.2", "accel" -> "kvm", "machine" -> "pc-q35-7.2", "cpu" ->

@@ -29,27 +29,6 @@ networks_find(const struct store *store, const char *name,
             : err_set(err, ENOENT, "no network \"%.70s\"", name));
 }
 
-uint16_t
-networks_mtu(const struct store *store, const struct uuid *uuid)
-{
-    const struct dbrec_network *row = SESSION_ROW(store, network, uuid);
-
-    return row ? row->mtu : 0;
-}
-
-bool
-networks_is_gateway(const struct store *store, const struct uuid *uuid)
-{
-    const struct dbrec_network *row = SESSION_ROW(store, network, uuid);
-
-    for (size_t i = 0; row && i < row->n_gateways; i++) {
-        if (uuid_equals(ROW_UUID(row->gateways[i]), &store->host)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 int
 interfaces_get(const struct store *store, const struct uuid *uuid,
                struct interface *interface, struct err *err)

@@ -15,12 +15,6 @@ int networks_get(const struct store *, const struct uuid *, struct network *,
 int networks_find(const struct store *, const char *name, struct network *,
                   struct err *);
 
-/* The network's MTU, 0 if there is no such network. */
-uint16_t networks_mtu(const struct store *, const struct uuid *);
-
-/* Does this host speak for the network to the outside? */
-bool networks_is_gateway(const struct store *, const struct uuid *);
-
 /* ENOENT also if the interface's network is not watched. */
 int interfaces_get(const struct store *, const struct uuid *,
                    struct interface *, struct err *);

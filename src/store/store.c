@@ -144,12 +144,6 @@ store_seqno(const struct store *store)
     return store->seqno;
 }
 
-int
-store_last_error(const struct store *store)
-{
-    return ovsdb_idl_get_last_error(store->idl);
-}
-
 uint32_t
 store_epoch(const struct store *store)
 {

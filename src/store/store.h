@@ -52,9 +52,6 @@ bool store_is_ready(const struct store *);
 /* Changes whenever the replica changes. */
 unsigned int store_seqno(const struct store *);
 
-/* Once, the last reason why the connection was lost; 0 if it was not. */
-int store_last_error(const struct store *);
-
 /* Grows when a store is restored from a backup; 0: not known yet. */
 uint32_t store_epoch(const struct store *);
 
