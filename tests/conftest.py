@@ -95,7 +95,7 @@ DEATHS = ("general protection fault", "kernel BUG", "Oops", "Kernel panic",
 
 def dead_guests():
     """What the consoles of labs' guests say about their kernels' death."""
-    for console in RUN.glob("*/*/vms/*/console.log"):
+    for console in RUN.glob("*/*/vms/*/io/console.log"):
         for line in console.read_text(errors="replace").splitlines():
             if any(death in line for death in DEATHS):
                 yield f"{console}: {line}"

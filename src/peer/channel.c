@@ -3,6 +3,7 @@
 #include "peer/channel.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "jsonrpc.h"
@@ -495,15 +496,19 @@ static void
 handle_pong(struct channel *c, struct session *s, const struct message *m)
 {
     struct peer *peer = s->peer;
-    long long rtt = c->mono_us - message_get_integer(m->body, "sent_us");
+    long long sent_us = message_get_integer(m->body, "sent_us");
+    long long clock_us = message_get_integer(m->body, "clock_us");
 
-    if (rtt >= 0) {
-        peer->delays[peer->n_delays++ % N_DELAYS] = (struct delay_sample) {
-            .rtt_us = rtt,
-            .offset_us = (message_get_integer(m->body, "clock_us") + rtt / 2
-                          - c->wall_us),
-        };
+    /* We said when; the other clock may say anything. */
+    if (sent_us < 0 || sent_us > c->mono_us
+        || clock_us < 0 || clock_us > LLONG_MAX / 2) {
+        return;
     }
+    long long rtt = c->mono_us - sent_us;
+    peer->delays[peer->n_delays++ % N_DELAYS] = (struct delay_sample) {
+        .rtt_us = rtt,
+        .offset_us = clock_us + rtt / 2 - c->wall_us,
+    };
 }
 
 static void
