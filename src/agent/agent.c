@@ -19,6 +19,7 @@
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
 #include "smap.h"
+#include "svec.h"
 #include "timeval.h"
 #include "unixctl.h"
 #include "util.h"
@@ -26,6 +27,7 @@
 
 #include "agent/options.h"
 #include "agent/show.h"
+#include "base/hangup.h"
 #include "core/flow-table.h"
 #include "edge/edge.h"
 #include "engine/engine.h"
@@ -79,7 +81,7 @@ open_hypervisor(const struct options *o)
         .run_dir = run_dir,
         .host = o->name,
         .user = o->qemu_user,
-        .accelerator = o->accel,
+        .accelerator = options_accels[o->accel],
         .image_dir = o->image_dir,
         .address = o->address,
         .watchdog = o->watchdog,
@@ -113,12 +115,12 @@ register_host(struct agent *a)
     }
     a->registered_seqno = store_seqno(a->store);
 
-    const struct options *o = &a->options;
+    const struct options *o = a->options;
     struct host host = {
         .addresses = o->wan,
         .memory_mib = o->memory_mib,
     };
-    struct smap facts = SMAP_CONST1(&facts, "agent", "0.1.0");
+    struct smap facts = SMAP_CONST1(&facts, "agent", WATARI_VERSION);
     const char *port = strchr(o->channel, ':');
 
     ovs_strlcpy(host.name, o->name, sizeof host.name);
@@ -132,7 +134,7 @@ register_host(struct agent *a)
 static void
 begin(struct agent *a)
 {
-    const struct options *o = &a->options;
+    const struct options *o = a->options;
     char *journal = xasprintf("%s/migrations", o->run_dir);
     char *frames = xasprintf("%s", o->channel);
     struct err err;
@@ -190,12 +192,12 @@ begin(struct agent *a)
 static void
 agent_init(struct agent *a)
 {
-    a->store = store_create(a->options.store, a->options.name);
+    a->store = store_create(a->options->store, a->options->name);
     a->datapath = datapath_create();
-    a->of_switch = of_switch_create(a->options.switch_mgmt,
+    a->of_switch = of_switch_create(a->options->switch_mgmt,
                                     datapath_flows(a->datapath));
-    a->bridge = bridge_create(a->options.switch_db, a->options.bridge);
-    a->hypervisor = open_hypervisor(&a->options);
+    a->bridge = bridge_create(a->options->switch_db, a->options->bridge);
+    a->hypervisor = open_hypervisor(a->options);
 }
 
 static void
@@ -280,6 +282,29 @@ agent_wait(struct agent *a)
     }
 }
 
+/* Reads the file again. */
+static void
+reload(struct agent *a)
+{
+    uint64_t memory_mib = a->options->memory_mib;
+    struct svec said = SVEC_EMPTY_INITIALIZER;
+    bool good = !settings_reload(a->settings, &said);
+    const char *sentence;
+    size_t i;
+
+    SVEC_FOR_EACH (i, sentence, &said) {
+        VLOG(good ? VLL_INFO : VLL_ERR, "%s", sentence);
+    }
+    svec_destroy(&said);
+    vlog_reopen_log_file();
+    if (a->options->memory_mib != memory_mib) {
+        a->registered = 0;      /* Its row says it. */
+        if (a->engine) {
+            engine_set_memory(a->engine, a->options->memory_mib);
+        }
+    }
+}
+
 static void
 agent_exit(struct unixctl_conn *conn, int argc OVS_UNUSED,
            const char *argv[] OVS_UNUSED, void *exiting)
@@ -296,13 +321,15 @@ main(int argc, char *argv[])
     bool exiting = false;
 
     set_program_name(argv[0]);
-    options_parse(argc, argv, &agent.options);
+    agent.settings = settings_create(&options_class, argc, argv);
+    agent.options = settings_values(agent.settings);
     fatal_ignore_sigpipe();
+    hangup_init();
     /* Held packets wait for us.  Whoever may not raise its priority has been
      * given one by its service manager, or does without. */
     setpriority(PRIO_PROCESS, 0, PRIORITY);
     daemonize_start(true);
-    if (unixctl_server_create(agent.options.unixctl, &unixctl)) {
+    if (unixctl_server_create(agent.options->unixctl, &unixctl)) {
         exit(EXIT_FAILURE);
     }
     unixctl_command_register("exit", "", 0, 0, agent_exit, &exiting);
@@ -311,16 +338,21 @@ main(int argc, char *argv[])
     daemonize_complete();
 
     while (!exiting) {
+        if (hangup_poll()) {
+            reload(&agent);
+        }
         agent_run(&agent);
         unixctl_server_run(unixctl);
         agent_wait(&agent);
         unixctl_server_wait(unixctl);
+        hangup_wait();
         if (exiting) {
             poll_immediate_wake();
         }
         poll_block();
     }
     agent_finish(&agent);
+    settings_destroy(agent.settings);
     unixctl_server_destroy(unixctl);
     return 0;
 }

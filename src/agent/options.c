@@ -2,148 +2,91 @@
 
 #include "agent/options.h"
 
-#include <getopt.h>
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
 #include <limits.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
-#include "command-line.h"
-#include "daemon.h"
-#include "openvswitch/vlog.h"
-#include "stream-ssl.h"
+#include "stream.h"
 #include "util.h"
 
+#include "base/units.h"
+#include "core/vm.h"
+#include "hypervisor/qemu-process.h"
+#include "openflow/bridge.h"
 #include "peer/channel.h"
 
-enum option_type { TEXT, ADDRESSES, NUMBER };
+static yamlfile_check_func check_name, check_address, check_channel,
+    check_port, check_folder, check_user, check_program;
+static yamlfile_parse_func add_address, parse_memory;
 
-/* An option of ours; those of the library follow in the help. */
-struct option_row {
-    const char *name;
-    enum option_type type;
-    size_t offset;
-    bool required;
-    const char *arg, *help;
+const char *const options_accels[] = { "auto", "kvm", "tcg", NULL };
+
+#define ROW(MEMBER, ...) SETTING(options, MEMBER, __VA_ARGS__)
+
+static const struct setting rows[] = {
+    ROW(name, "name", YAML_TEXT, "NAME",
+        "this host's name, unique in the store", .field.required = true,
+        .field.check = check_name),
+    ROW(site, "site", YAML_TEXT, "SITE", "the site where it is",
+        .field.required = true, .field.check = check_name),
+    ROW(store, "store", YAML_TEXT, "REMOTE",
+        "the store, as tcp:192.0.2.1:6640 or ssl:...; several with commas",
+        .field.required = true, .field.check = settings_check_remotes),
+    ROW(run_dir, "run-dir", YAML_TEXT, "DIR",
+        "journal, sockets and logs of VMs [/run/watari/agent]",
+        .field.preset = "/run/watari/agent",
+        .field.check = settings_check_path),
+    ROW(bridge, "bridge", YAML_TEXT, "NAME",
+        "the Open vSwitch bridge that is ours alone [br0]",
+        .field.preset = "br0", .field.check = check_port),
+    ROW(switch_db, "switch-db", YAML_TEXT, "REMOTE",
+        "its database [unix:/run/openvswitch/db.sock]",
+        .field.preset = "unix:/run/openvswitch/db.sock",
+        .field.check = settings_check_remotes),
+    ROW(switch_mgmt, "switch-mgmt", YAML_TEXT, "TARGET",
+        "its OpenFlow socket [BRIDGE.mgmt beside the database's socket]",
+        .field.check = settings_check_remotes),
+    ROW(address, "address", YAML_TEXT, "ADDRESS",
+        "where other agents and migrations reach this host",
+        .field.required = true, .field.check = check_address),
+    ROW(channel, "channel", YAML_TEXT, "LISTEN",
+        "where to listen for other agents; frames on the next port "
+        "[ptcp:6650:ADDRESS]", .field.check = check_channel),
+    ROW(wan_interface, "wan-interface", YAML_TEXT, "PORT",
+        "the bridge's port on the site's network [wan]",
+        .field.preset = "wan", .field.check = check_port),
+    ROW(wan, "wan-address", YAML_EACH, "ADDRESS",
+        "our address there; once for each family", .field.required = true,
+        .field.parse = add_address),
+    ROW(router, "router", YAML_EACH, "ADDRESS",
+        "the site's router; once for each family", .field.required = true,
+        .field.parse = add_address),
+    ROW(image_dir, "image-dir", YAML_TEXT, "DIR",
+        "the image mini: vmlinuz and initrd.gz [/usr/share/watari/mini]",
+        .field.preset = "/usr/share/watari/mini",
+        .field.check = check_folder),
+    ROW(qemu_user, "qemu-user", YAML_TEXT, "USER",
+        "whom QEMU runs as, a name or UID:GID [watari-qemu]",
+        .field.preset = "watari-qemu", .field.check = check_user),
+    ROW(accel, "accel", YAML_CHOICE, "auto|kvm|tcg",
+        "how QEMU runs guests; auto tries KVM with a tiny one [auto]",
+        .field.preset = "auto", .field.choices = options_accels),
+    ROW(watchdog, "watchdog", YAML_TEXT, "FILE",
+        "the program watari-watchdog [beside this one]",
+        .field.check = check_program),
+    ROW(memory_mib, "memory", YAML_PARSED, "SIZE",
+        "memory for VMs, as 48G or in MiB [nine tenths of the machine's]",
+        .field.parse = parse_memory, .live = true),
+    ROW(unixctl, "unixctl", YAML_TEXT, "SOCKET",
+        "control socket for ovs-appctl [agent.ctl in run-dir]"),
+    SETTINGS_LOG(options),
 };
-
-#define ROW(MEMBER) offsetof(struct options, MEMBER)
-
-static const struct option_row rows[] = {
-    { "name", TEXT, ROW(name), true, "NAME",
-      "this host's name, unique in the store" },
-    { "site", TEXT, ROW(site), true, "SITE", "the site where it is" },
-    { "store", TEXT, ROW(store), true, "REMOTE",
-      "the store, as tcp:192.0.2.1:6640 or ssl:...; several with commas" },
-    { "run-dir", TEXT, ROW(run_dir), false, "DIR",
-      "journal, sockets and logs of VMs [/run/watari]" },
-    { "bridge", TEXT, ROW(bridge), false, "NAME",
-      "the Open vSwitch bridge that is ours alone [br0]" },
-    { "switch-db", TEXT, ROW(switch_db), false, "REMOTE",
-      "its database [unix:/run/openvswitch/db.sock]" },
-    { "switch-mgmt", TEXT, ROW(switch_mgmt), false, "TARGET",
-      "its OpenFlow socket [BRIDGE.mgmt beside the database's socket]" },
-    { "address", TEXT, ROW(address), true, "ADDRESS",
-      "where other agents and migrations reach this host" },
-    { "channel", TEXT, ROW(channel), false, "LISTEN",
-      "where to listen for other agents; frames on the next port "
-      "[ptcp:6650:ADDRESS]" },
-    { "wan-interface", TEXT, ROW(wan_interface), false, "PORT",
-      "the bridge's port on the site's network [wan]" },
-    { "wan-address", ADDRESSES, ROW(wan), true, "ADDRESS",
-      "our address there; once for each family" },
-    { "router", ADDRESSES, ROW(router), true, "ADDRESS",
-      "the site's router; once for each family" },
-    { "image-dir", TEXT, ROW(image_dir), false, "DIR",
-      "the image mini: vmlinuz and initrd.gz [/usr/share/watari/mini]" },
-    { "qemu-user", TEXT, ROW(qemu_user), false, "USER",
-      "whom QEMU runs as, a name or UID:GID [watari-qemu]" },
-    { "accel", TEXT, ROW(accel), false, "auto|kvm|tcg",
-      "how QEMU runs guests; auto tries KVM with a tiny one [auto]" },
-    { "watchdog", TEXT, ROW(watchdog), false, "FILE",
-      "the program watari-watchdog [beside this one]" },
-    { "memory", NUMBER, ROW(memory_mib), false, "MIB",
-      "memory for VMs [nine tenths of the machine's]" },
-    { "unixctl", TEXT, ROW(unixctl), false, "SOCKET",
-      "control socket for ovs-appctl" },
-};
-
-enum {
-    OPT_ROW = UCHAR_MAX + 1,    /* And ARRAY_SIZE(rows) more. */
-    OPT_OWN_END = OPT_ROW + ARRAY_SIZE(rows),
-    VLOG_OPTION_ENUMS,
-    DAEMON_OPTION_ENUMS,
-    SSL_OPTION_ENUMS,
-};
-
-static void
-usage(void)
-{
-    printf("%s: Watari's agent, one for each host\n"
-           "usage: %s [OPTION]...\n\n", program_name, program_name);
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        printf("  --%s=%s%s\n        %s\n", rows[i].name, rows[i].arg,
-               rows[i].required ? "  (required)" : "", rows[i].help);
-    }
-    daemon_usage();
-    vlog_usage();
-    printf("\nOther options:\n"
-           "  -h, --help                  display this help message\n"
-           "  -V, --version               display version information\n"
-           "\nExample:\n"
-           "  watari-agent --name=h1 --site=tokyo --store=tcp:192.0.2.9:6640 "
-           "\\\n    --address=192.0.2.1 --wan-address=198.18.1.2 "
-           "--router=198.18.1.1\n");
-    exit(EXIT_SUCCESS);
-}
-
-static void OVS_NO_RETURN
-wrong(const char *option, const char *why)
-{
-    fprintf(stderr, "%s: --%s: %s; see --help\n", program_name, option, why);
-    exit(2);
-}
-
-static void
-set(struct options *options, const struct option_row *row, const char *arg)
-{
-    char *member = (char *) options + row->offset;
-    struct err err;
-
-    switch (row->type) {
-    case TEXT:
-        *(const char **) member = arg;
-        break;
-    case ADDRESSES:
-        if (addr_pair_add((struct addr_pair *) member, arg, &err)) {
-            wrong(row->name, err.text);
-        }
-        break;
-    case NUMBER: {
-        char *end;
-        unsigned long long n = strtoull(arg, &end, 10);
-
-        if (!n || *end || arg[0] == '-') {
-            wrong(row->name, "not a number");
-        }
-        *(uint64_t *) member = n;
-        break;
-    }
-    }
-}
-
-static bool
-is_set(const struct options *options, const struct option_row *row)
-{
-    const char *member = (const char *) options + row->offset;
-
-    return (row->type == TEXT ? *(const char *const *) member != NULL
-            : row->type == NUMBER ? *(const uint64_t *) member != 0
-            : !addr_pair_is_none((const struct addr_pair *) member));
-}
 
 /* The watchdog of an installation, or of a build folder. */
 static char *
@@ -171,21 +114,11 @@ find_watchdog(void)
 }
 
 static void
-set_default(const char **member, const char *value)
+fill_in(void *options_)
 {
-    if (!*member) {
-        *member = value;
-    }
-}
-
-static void
-fill_in(struct options *o)
-{
+    struct options *o = options_;
     struct sysinfo info;
 
-    set_default(&o->run_dir, "/run/watari");
-    set_default(&o->bridge, "br0");
-    set_default(&o->switch_db, "unix:/run/openvswitch/db.sock");
     if (!o->switch_mgmt) {
         const char *slash = strrchr(o->switch_db, '/');
 
@@ -200,10 +133,6 @@ fill_in(struct options *o)
         o->channel = xasprintf(strchr(o->address, ':') ? "ptcp:%d:[%s]"
                                : "ptcp:%d:%s", CHANNEL_PORT, o->address);
     }
-    set_default(&o->wan_interface, "wan");
-    set_default(&o->image_dir, "/usr/share/watari/mini");
-    set_default(&o->qemu_user, "watari-qemu");
-    set_default(&o->accel, "auto");
     if (!o->watchdog) {
         o->watchdog = find_watchdog();
     }
@@ -211,63 +140,144 @@ fill_in(struct options *o)
         o->memory_mib = (uint64_t) info.totalram * info.mem_unit * 9 / 10
                         >> 20;
     }
+    if (!o->unixctl) {
+        o->unixctl = xasprintf("%s/agent.ctl", o->run_dir);
+    }
 }
 
-void
-options_parse(int argc, char *argv[], struct options *options)
+static void
+check(const void *options_, struct problems *problems)
 {
-    static const struct option library[] = {
-        { "help", no_argument, NULL, 'h' },
-        { "version", no_argument, NULL, 'V' },
-        VLOG_LONG_OPTIONS,
-        DAEMON_LONG_OPTIONS,
-        STREAM_SSL_LONG_OPTIONS,
-        { NULL, 0, NULL, 0 },
-    };
-    struct option all[ARRAY_SIZE(rows) + ARRAY_SIZE(library)];
+    const struct options *o = options_;
 
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        all[i] = (struct option) { rows[i].name, required_argument, NULL,
-                                   OPT_ROW + i };
+    if (!strcmp(o->name, o->site)) {
+        problems_add(problems, "host and site are both called \"%s\"; names "
+                     "of hosts and sites are different", o->name);
     }
-    memcpy(&all[ARRAY_SIZE(rows)], library, sizeof library);
-
-    char *short_options = ovs_cmdl_long_options_to_short_options(all);
-
-    memset(options, 0, sizeof *options);
-    for (;;) {
-        int c = getopt_long(argc, argv, short_options, all, NULL);
-
-        if (c == -1) {
-            break;
-        } else if (c >= OPT_ROW && c < OPT_OWN_END) {
-            set(options, &rows[c - OPT_ROW], optarg);
-            continue;
-        }
-        switch (c) {
-        case 'h':
-            usage();
-            break;
-        case 'V':
-            ovs_print_version(0, 0);
-            exit(EXIT_SUCCESS);
-        VLOG_OPTION_HANDLERS
-        DAEMON_OPTION_HANDLERS
-        STREAM_SSL_OPTION_HANDLERS
-        default:
-            exit(2);
+    ADDR_FOR_EACH_FAMILY (family) {
+        if (addr_is_none(&o->wan.of[family])
+            != addr_is_none(&o->router.of[family])) {
+            problems_add(problems, "\"wan-address\" and \"router\" need an "
+                         "IPv%d address both, or neither",
+                         family == ADDR_V4 ? 4 : 6);
         }
     }
-    free(short_options);
-    if (optind < argc) {
-        fprintf(stderr, "%s: \"%s\" is no option; see --help\n",
-                program_name, argv[optind]);
-        exit(2);
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        if (rows[i].required && !is_set(options, &rows[i])) {
-            wrong(rows[i].name, "is required");
-        }
-    }
-    fill_in(options);
 }
+
+static int
+check_name(const char *text, struct err *err)
+{
+    size_t n = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                      "abcdefghijklmnopqrstuvwxyz0123456789._-");
+
+    return (n && n <= NAME_LEN && !text[n] && isalnum((unsigned char) *text)
+            ? 0 : err_set(err, EINVAL, "\"%.70s\" is not a name: letters, "
+                          "digits, \".\", \"_\" and \"-\", at most %d", text,
+                          NAME_LEN));
+}
+
+static int
+check_address(const char *text, struct err *err)
+{
+    struct in6_addr addr;
+
+    return (inet_pton(AF_INET, text, &addr) == 1
+            || inet_pton(AF_INET6, text, &addr) == 1 ? 0
+            : err_set(err, EINVAL, "\"%.50s\" is not an IP address", text));
+}
+
+static int
+check_channel(const char *text, struct err *err)
+{
+    const char *colon = strchr(text, ':');
+    int port = colon ? atoi(colon + 1) : 0;
+
+    return (pstream_verify_name(text) || strncmp(text, "p", 1)
+            || port < 1 || port >= UINT16_MAX
+            ? err_set(err, EINVAL, "\"%.60s\" is not like "
+                      "ptcp:%d:192.0.2.1", text, CHANNEL_PORT) : 0);
+}
+
+/* Of bridges, too. */
+static int
+check_port(const char *text, struct err *err)
+{
+    return (*text && strlen(text) < BRIDGE_PORT_NAME_LEN
+            && !strpbrk(text, "/ ") ? 0
+            : err_set(err, EINVAL, "\"%.40s\" cannot be the name of a bridge "
+                      "or port", text));
+}
+
+static int
+check_folder(const char *text, struct err *err)
+{
+    struct stat st;
+
+    if (stat(text, &st)) {
+        return err_set(err, errno, "%s: %s", text, ovs_strerror(errno));
+    }
+    return (S_ISDIR(st.st_mode) ? 0
+            : err_set(err, ENOTDIR, "%s is not a folder", text));
+}
+
+static int
+check_user(const char *text, struct err *err)
+{
+    struct credentials credentials;
+
+    return credentials_parse(text, &credentials, err);
+}
+
+static int
+check_program(const char *text, struct err *err)
+{
+    return (!access(text, X_OK) ? 0
+            : err_set(err, errno, "%s: %s", text, ovs_strerror(errno)));
+}
+
+static int
+add_address(const char *text, void *pair, struct err *err)
+{
+    return addr_pair_add(pair, text, err);
+}
+
+/* The option was in MiB before there were files. */
+static int
+parse_memory(const char *text, void *mib_, struct err *err)
+{
+    uint64_t *mib = mib_, bytes;
+    bool bare = *text && !text[strspn(text, "0123456789")];
+    char *with_unit = xasprintf("%s%s", text, bare ? "M" : "");
+    int error = units_parse_size(with_unit, &bytes, err);
+
+    free(with_unit);
+    if (!error && bytes < 1 << 20) {
+        error = err_set(err, EINVAL, "\"%.40s\" is less than 1 MiB", text);
+    }
+    if (!error) {
+        *mib = bytes >> 20;
+    }
+    return error;
+}
+
+const struct settings_class options_class = {
+    .program = "watari-agent",
+    .version = WATARI_VERSION,
+    .what = "the agent's configuration",
+    .summary = "Watari's agent, one for each host",
+    .text = "The agent is the controller of its host's Open vSwitch bridge "
+        "and the keeper of its VMs.  VMs and their traffic go on while it is "
+        "not there; when it is back, it finds them and goes on with what it "
+        "was doing.",
+    .example = "watari-agent --name=h1 --site=tokyo "
+        "--store=tcp:192.0.2.9:6640 \\\n    --address=192.0.2.1 "
+        "--wan-address=198.18.1.2 --router=198.18.1.1",
+    .file = "/etc/watari/agent.yaml",
+    .unless = "store",
+    .rows = rows,
+    .n_rows = ARRAY_SIZE(rows),
+    .size = sizeof(struct options),
+    .log = offsetof(struct options, log),
+    .check = check,
+    .fill_in = fill_in,
+};

@@ -1,29 +1,32 @@
 #ifndef AGENT_OPTIONS_H
 #define AGENT_OPTIONS_H 1
 
-/* The agent's command line.  One table (options.c) feeds the parser and the
- * help. */
+/* What the agent can be told, on its command line and in
+ * /etc/watari/agent.yaml: see base/settings.h. */
 
 #include <stdint.h>
 
+#include "base/settings.h"
 #include "core/addr.h"
 
 struct options {
-    const char *name, *site;
-    const char *store;
-    const char *run_dir;
-    const char *bridge, *switch_db, *switch_mgmt;
-    const char *address;        /* Of channel and migrations. */
-    const char *channel;
-    const char *wan_interface;
+    char *name, *site;
+    char *store;
+    char *run_dir;
+    char *bridge, *switch_db, *switch_mgmt;
+    char *address;              /* Of channel and migrations. */
+    char *channel;
+    char *wan_interface;
     struct addr_pair wan, router;
-    const char *image_dir, *qemu_user, *accel, *watchdog;
+    char *image_dir, *qemu_user, *watchdog;
+    int accel;                  /* An index in options_accels. */
     uint64_t memory_mib;
-    const char *unixctl;
+    char *unixctl;
+    struct settings_log log;
 };
 
-/* Fills in defaults; prints what is wrong and exits with status 2 on a wrong
- * command line.  Strings live as long as the process. */
-void options_parse(int argc, char *argv[], struct options *);
+extern const char *const options_accels[];
+
+extern const struct settings_class options_class;
 
 #endif /* agent/options.h */

@@ -11,7 +11,8 @@
 #include "store/write.h"
 
 struct agent {
-    struct options options;
+    struct settings *settings;
+    const struct options *options;      /* Their values. */
     struct uuid host;           /* Zero until the store has said. */
     struct store *store;
     struct datapath *datapath;

@@ -89,6 +89,13 @@ api_destroy(struct api *api)
 }
 
 void
+api_set_token(struct api *api, const char *token)
+{
+    free(api->token);
+    api->token = xstrdup(token);
+}
+
+void
 api_run(struct api *api, long long now, long long wall_now)
 {
     struct request *request;

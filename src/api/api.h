@@ -34,6 +34,9 @@ int api_create(struct store *, const struct api_config *, struct api **,
                struct err *);
 void api_destroy(struct api *);
 
+/* From now on TCP needs this token. */
+void api_set_token(struct api *, const char *token);
+
 /* 'now' is monotonic, 'wall_now' since 1970, both in ms. */
 void api_run(struct api *, long long now, long long wall_now);
 void api_wait(struct api *);

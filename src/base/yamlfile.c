@@ -26,13 +26,36 @@ struct binder {
 
 static void bind_struct(struct binder *, const yaml_node_t *,
                         const struct yamlfile_table *, void *, int depth);
-static void bind_presets(const struct yamlfile_table *, void *);
+static int parse_scalar(const struct yamlfile_field *, const char *,
+                        void *, struct err *);
 static void free_field(const struct yamlfile_field *, void *);
 
 #define COMPLAIN(B, NODE, FORMAT, ...) \
     problems_add((B)->problems, "%s:%zu:%zu: " FORMAT, (B)->file, \
                  (NODE)->start_mark.line + 1, (NODE)->start_mark.column + 1, \
                  ##__VA_ARGS__)
+
+const char *
+yamlfile_type_name(enum yamlfile_type type)
+{
+    static const char *const names[] = {
+        [YAML_TEXT] = "text",
+        [YAML_BOOL] = "true or false",
+        [YAML_INT] = "a number",
+        [YAML_SIZE] = "a size, as 256M",
+        [YAML_DURATION] = "a duration, as 5ms",
+        [YAML_RATE] = "a rate, as 1gbit",
+        [YAML_PERCENT] = "a percentage, as 0.1%",
+        [YAML_CHOICE] = "a word",
+        [YAML_PARSED] = "text",
+        [YAML_TEXTS] = "a list",
+        [YAML_EACH] = "a list",
+        [YAML_STRUCT] = "a mapping",
+        [YAML_MAP] = "a mapping of names",
+    };
+
+    return names[type];
+}
 
 int
 yamlfile_load(const char *file, const struct yamlfile_table *table,
@@ -111,6 +134,44 @@ yamlfile_read(const char *file, const char *text, size_t len,
         bind_struct(&b, yaml_document_get_root_node(&b.doc), table, value, 0);
         yaml_document_delete(&b.doc);
     }
+}
+
+void
+yamlfile_preset(const struct yamlfile_table *table, void *value)
+{
+    for (size_t i = 0; i < table->n_fields; i++) {
+        const struct yamlfile_field *field = &table->fields[i];
+        void *member = (char *) value + field->offset;
+
+        if (field->preset) {
+            int error = parse_scalar(field, field->preset, member, NULL);
+            ovs_assert(!error);
+        } else if (field->type == YAML_STRUCT) {
+            yamlfile_preset(field->table, member);
+        }
+    }
+}
+
+static void
+add_text(struct yamlfile_texts *texts, const char *text)
+{
+    texts->items = xrealloc(texts->items,
+                            (texts->n + 1) * sizeof *texts->items);
+    texts->items[texts->n++] = xstrdup(text);
+}
+
+int
+yamlfile_set(const struct yamlfile_field *field, const char *text,
+             void *value, struct err *err)
+{
+    int error = field->check ? field->check(text, err) : 0;
+
+    if (!error && field->type == YAML_TEXTS) {
+        add_text(value, text);
+    } else if (!error) {
+        error = parse_scalar(field, text, value, err);
+    }
+    return error;
 }
 
 void
@@ -239,6 +300,7 @@ parse_scalar(const struct yamlfile_field *field, const char *text, void *value,
         return parse_choice(field, text, value, err);
 
     case YAML_PARSED:
+    case YAML_EACH:
         return field->parse(text, value, err);
 
     case YAML_TEXTS:
@@ -255,24 +317,26 @@ parse_scalar(const struct yamlfile_field *field, const char *text, void *value,
     return error;
 }
 
+/* A list of words: of TEXTS or of EACH. */
 static void
 bind_texts(struct binder *b, const yaml_node_t *node,
-           const struct yamlfile_field *field, struct yamlfile_texts *texts)
+           const struct yamlfile_field *field, void *value)
 {
+    struct err err;
+
     if (node->type != YAML_SEQUENCE_NODE) {
         COMPLAIN(b, node, "%s: expected a list such as [a, b]", field->key);
         return;
     }
+    for (const yaml_node_item_t *i = node->data.sequence.items.start;
+         i < node->data.sequence.items.top; i++) {
+        const yaml_node_t *item = yaml_document_get_node(&b->doc, *i);
 
-    const yaml_node_item_t *begin = node->data.sequence.items.start;
-    size_t n = node->data.sequence.items.top - begin;
-    texts->items = xcalloc(n + !n, sizeof *texts->items);
-    for (size_t i = 0; i < n; i++) {
-        const yaml_node_t *item = yaml_document_get_node(&b->doc, begin[i]);
         if (item->type != YAML_SCALAR_NODE || is_null(item)) {
             COMPLAIN(b, item, "%s: expected a word", field->key);
-        } else if (++b->n_nodes <= YAML_MAX_NODES) {
-            texts->items[texts->n++] = xstrdup(text_of(item));
+        } else if (++b->n_nodes <= YAML_MAX_NODES
+                   && yamlfile_set(field, text_of(item), value, &err)) {
+            COMPLAIN(b, item, "%s: %s", field->key, err.text);
         }
     }
 }
@@ -335,6 +399,7 @@ bind_field(struct binder *b, const yaml_node_t *node,
 
     switch (field->type) {
     case YAML_TEXTS:
+    case YAML_EACH:
         bind_texts(b, node, field, value);
         break;
 
@@ -357,7 +422,7 @@ bind_field(struct binder *b, const yaml_node_t *node,
     case YAML_PARSED:
         if (node->type != YAML_SCALAR_NODE) {
             COMPLAIN(b, node, "%s: expected a single value", field->key);
-        } else if (parse_scalar(field, text_of(node), value, &err)) {
+        } else if (yamlfile_set(field, text_of(node), value, &err)) {
             COMPLAIN(b, node, "%s: %s", field->key, err.text);
         }
         break;
@@ -426,7 +491,7 @@ bind_struct(struct binder *b, const yaml_node_t *node,
     bool seen[64] = { false };
 
     ovs_assert(table->n_fields <= ARRAY_SIZE(seen));
-    bind_presets(table, value);
+    yamlfile_preset(table, value);
     if (is_null(node) ? false : !admit(b, node, table, depth)) {
         return;
     }
@@ -467,22 +532,6 @@ bind_struct(struct binder *b, const yaml_node_t *node,
         if (table->fields[i].required && !seen[i]) {
             COMPLAIN(b, node, "%s lacks \"%s\": %s", table->what,
                      table->fields[i].key, table->fields[i].help);
-        }
-    }
-}
-
-static void
-bind_presets(const struct yamlfile_table *table, void *value)
-{
-    for (size_t i = 0; i < table->n_fields; i++) {
-        const struct yamlfile_field *field = &table->fields[i];
-        void *member = (char *) value + field->offset;
-
-        if (field->preset) {
-            int error = parse_scalar(field, field->preset, member, NULL);
-            ovs_assert(!error);
-        } else if (field->type == YAML_STRUCT) {
-            bind_presets(field->table, member);
         }
     }
 }

@@ -41,6 +41,7 @@ enum yamlfile_type {
     YAML_CHOICE,                /* int, an index in 'choices'. */
     YAML_PARSED,                /* Whatever 'parse' writes. */
     YAML_TEXTS,                 /* struct yamlfile_texts: a list. */
+    YAML_EACH,                  /* A list, each of which 'parse' adds. */
     YAML_STRUCT,                /* A mapping with the keys of 'table'. */
     YAML_MAP,                   /* struct yamlfile_map: name: STRUCT. */
 };
@@ -66,6 +67,7 @@ struct yamlfile_map {
 };
 
 typedef int yamlfile_parse_func(const char *text, void *value, struct err *);
+typedef int yamlfile_check_func(const char *text, struct err *);
 
 struct yamlfile_field {
     const char *key;
@@ -77,6 +79,8 @@ struct yamlfile_field {
                                  * anything. */
     const char *const *choices; /* Ends with a null. */
     yamlfile_parse_func *parse;
+    yamlfile_check_func *check; /* Of TEXT and of each of TEXTS; null: any
+                                 * will do. */
     const struct yamlfile_table *table;
     const char *help;
 };
@@ -94,6 +98,9 @@ struct yamlfile_table {
          (ITEM) && (ITEM) < (__typeof__(ITEM)) (MAP)->items + (MAP)->n; \
          (ITEM)++)
 
+/* "a number", for manuals. */
+const char *yamlfile_type_name(enum yamlfile_type);
+
 /* Reads 'file' into 'value', a zeroed struct of 'table'; what is wrong goes
  * to 'problems'.  Fails only if the file cannot be read.  Either way the
  * caller ends with yamlfile_free(). */
@@ -104,6 +111,14 @@ int yamlfile_load(const char *file, const struct yamlfile_table *table,
 void yamlfile_read(const char *file, const char *text, size_t len,
                const struct yamlfile_table *table, void *value,
                struct problems *);
+
+/* Gives members their presets, as reading an empty mapping does. */
+void yamlfile_preset(const struct yamlfile_table *table, void *value);
+
+/* Sets the member at 'value' from 'text', as from a file; adds one to a list.
+ * For fields without a table. */
+int yamlfile_set(const struct yamlfile_field *, const char *text, void *value,
+                 struct err *);
 
 /* Frees what 'value' owns and zeroes it. */
 void yamlfile_free(const struct yamlfile_table *table, void *value);

@@ -2,45 +2,12 @@
 
 #include "cli/manual.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/roff.h"
 #include "cli/commands.h"
 #include "lab/labfile.h"
-
-/* Prints 'text' where roff would see '-' and a leading '.' or '\'' as its
- * own. */
-static void
-put(const char *text)
-{
-    bool begin = true;
-
-    for (; *text; text++) {
-        if (begin && (*text == '.' || *text == '\'')) {
-            fputs("\\&", stdout);
-        }
-        if (*text == '-') {
-            fputs("\\-", stdout);
-        } else if (*text == '\\') {
-            fputs("\\e", stdout);
-        } else {
-            putchar(*text);
-        }
-        begin = *text == '\n';
-    }
-}
-
-static void
-put_heading(const char *name, int section, const char *what)
-{
-    printf(".TH %s %d \"\" \"Watari " WATARI_VERSION "\" \"Watari\"\n"
-           ".SH NAME\n", name, section);
-    put(name);
-    printf(" \\- ");
-    put(what);
-    putchar('\n');
-}
 
 static void
 put_options(const struct option_row *row)
@@ -48,13 +15,13 @@ put_options(const struct option_row *row)
     for (; row && row->name; row++) {
         if (row->help) {
             printf(".TP\n.B ");
-            put(row->name[1] ? "--" : "-");
-            put(row->name);
+            roff_put(row->name[1] ? "--" : "-");
+            roff_put(row->name);
             if (row->argument) {
                 printf(" \\fI%s\\fP", row->argument);
             }
             putchar('\n');
-            put(row->help);
+            roff_put(row->help);
             putchar('\n');
         }
     }
@@ -67,15 +34,15 @@ put_command(const struct command *c)
            c->verb ? c->verb : "");
     if (c->args) {
         putchar(' ');
-        put(c->args);
+        roff_put(c->args);
     }
     printf("\"\n");
-    put(c->help);
+    roff_put(c->help);
     printf("\n");
     put_options(c->options);
     if (c->examples) {
         printf(".PP\n.nf\n");
-        put(c->examples);
+        roff_put(c->examples);
         printf("\n.fi\n");
     }
 }
@@ -83,12 +50,13 @@ put_command(const struct command *c)
 void
 manual_program(void)
 {
-    put_heading("watari", 1, "move running VMs between IP networks");
+    roff_put_heading("watari", 1, WATARI_VERSION,
+                     "move running VMs between IP networks");
     printf(".SH SYNOPSIS\n.B watari\n\\fICOMMAND\\fP ...\n"
            ".SH DESCRIPTION\n");
-    put("Watari moves running virtual machines between IP networks, and "
-        "nobody who talks to them notices.  This is its command line: it "
-        "talks to a manager, and makes labs on one machine.\n");
+    roff_put("Watari moves running virtual machines between IP networks, and "
+             "nobody who talks to them notices.  This is its command line: "
+             "it talks to a manager, and makes labs on one machine.\n");
     printf(".SH COMMANDS\n");
     for (const struct command *c = commands_next(NULL); c;
          c = commands_next(c)) {
@@ -97,39 +65,25 @@ manual_program(void)
     printf(".SH OPTIONS\nOf every command:\n");
     put_options(command_common_options);
     printf(".SH ENVIRONMENT\n.TP\n.B WATARI\n");
-    put("The system that is meant, unix:PATH or https://HOST:PORT; without "
-        "it and --lab, the only lab that is up.\n");
+    roff_put("The system that is meant, unix:PATH or https://HOST:PORT; "
+             "without it and --lab, the only lab that is up, or this "
+             "machine's manager.\n");
     printf(".TP\n.B WATARI_TOKEN\n");
-    put("The token for a system that is reached over TCP.\n");
+    roff_put("The token for a system that is reached over TCP.\n");
     printf(".SH \"EXIT STATUS\"\n");
-    put("0: done.  1: failed.  2: the command line is wrong.  \"watari lab "
-        "exec\" has the status of its command.\n");
+    roff_put("0: done.  1: failed.  2: the command line is wrong.  \"watari "
+             "lab exec\" has the status of its command.\n");
     printf(".SH \"SEE ALSO\"\n.BR watari\\-lab (5)\n");
 }
-
-static const char *const type_texts[] = {
-    [YAML_TEXT] = "text",
-    [YAML_BOOL] = "true or false",
-    [YAML_INT] = "a number",
-    [YAML_SIZE] = "a size, as 256M",
-    [YAML_DURATION] = "a duration, as 5ms",
-    [YAML_RATE] = "a rate, as 1gbit",
-    [YAML_PERCENT] = "a percentage, as 0.1%",
-    [YAML_CHOICE] = "a word",
-    [YAML_PARSED] = "an address",
-    [YAML_TEXTS] = "a list",
-    [YAML_STRUCT] = "a mapping",
-    [YAML_MAP] = "a mapping of names",
-};
 
 static void
 put_field(const struct yamlfile_field *field)
 {
     printf(".TP\n.B ");
-    put(field->key);
+    roff_put(field->key);
     printf("\n");
-    put(field->help);
-    printf(" (%s", type_texts[field->type]);
+    roff_put(field->help);
+    printf(" (%s", yamlfile_type_name(field->type));
     for (size_t i = 0; field->choices && field->choices[i]; i++) {
         printf("%s %s", i ? "," : ":", field->choices[i]);
     }
@@ -138,7 +92,7 @@ put_field(const struct yamlfile_field *field)
     }
     if (field->preset) {
         printf("; default ");
-        put(field->preset);
+        roff_put(field->preset);
     }
     printf(")\n");
 }
@@ -146,12 +100,13 @@ put_field(const struct yamlfile_field *field)
 void
 manual_labfile(void)
 {
-    put_heading("watari-lab", 5, "files for \"watari lab up\" and \"watari "
-                "apply\"");
+    roff_put_heading("watari-lab", 5, WATARI_VERSION,
+                     "files for \"watari lab up\" and \"watari apply\"");
     printf(".SH DESCRIPTION\n");
-    put("A YAML file that says which sites, hosts, networks, VMs and "
-        "endpoints there are.  Labs also know links between sites and the "
-        "core, hosts outside, and where the store and the manager are.\n");
+    roff_put("A YAML file that says which sites, hosts, networks, VMs and "
+             "endpoints there are.  Labs also know links between sites and "
+             "the core, hosts outside, and where the store and the manager "
+             "are.\n");
     printf(".SH KEYS\n");
     for (size_t i = 0; i < labfile_table.n_fields; i++) {
         put_field(&labfile_table.fields[i]);
@@ -168,9 +123,9 @@ manual_labfile(void)
         }
     }
     printf(".SH NOTES\n");
-    put("Labs use 198.19.0.0/16 and fd77:6174:6172::/48 for themselves: "
-        "198.19.N.0/24 is the management network of the N-th site, where the "
-        "n-th host has .(1+n).  All names are different, also of things of "
-        "different kinds.\n");
+    roff_put("Labs use 198.19.0.0/16 and fd77:6174:6172::/48 for themselves: "
+             "198.19.N.0/24 is the management network of the N-th site, "
+             "where the n-th host has .(1+n).  All names are different, also "
+             "of things of different kinds.\n");
     printf(".SH \"SEE ALSO\"\n.BR watari (1)\n");
 }

@@ -97,6 +97,12 @@ engine_destroy(struct engine *e)
     }
 }
 
+void
+engine_set_memory(struct engine *e, uint64_t mib)
+{
+    e->c.memory_mib = mib;
+}
+
 /* Who does what with a message. */
 
 typedef void message_handler(struct engine *, const struct message *);

@@ -46,6 +46,9 @@ int engine_create(const struct engine_config *, struct engine **,
                   struct err *);
 void engine_destroy(struct engine *);
 
+/* From now on VMs may have so much; those that are here stay. */
+void engine_set_memory(struct engine *, uint64_t mib);
+
 struct engine_time {
     long long mono_us;          /* Monotonic. */
     long long wall_us;          /* Since the epoch, as QEMU's events. */

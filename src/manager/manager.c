@@ -14,11 +14,13 @@
 #include "fatal-signal.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
+#include "svec.h"
 #include "timeval.h"
 #include "unixctl.h"
 #include "util.h"
 
 #include "api/api.h"
+#include "base/hangup.h"
 #include "manager/housekeeping.h"
 #include "manager/options.h"
 #include "store/store.h"
@@ -26,9 +28,10 @@
 VLOG_DEFINE_THIS_MODULE(manager);
 
 #define LOCK_NAME "watari_manager"
-#define TOKEN_MAX 256
 
 struct manager {
+    struct settings *settings;
+    const struct options *options;      /* Their values. */
     struct store *store;
     struct store_lock *lock;
     struct api *api;
@@ -38,22 +41,6 @@ struct manager {
     bool connected;
     bool exiting;
 };
-
-/* Reads the first line of 'name' into 'token'. */
-static void
-read_token(const char *name, char token[TOKEN_MAX])
-{
-    FILE *file = fopen(name, "r");
-
-    if (!file || !fgets(token, TOKEN_MAX, file)) {
-        ovs_fatal(file ? 0 : errno, "cannot read a token from %s", name);
-    }
-    fclose(file);
-    token[strcspn(token, "\r\n")] = '\0';
-    if (strlen(token) < 16) {
-        ovs_fatal(0, "%s: a token has at least 16 characters", name);
-    }
-}
 
 static void
 unixctl_exit(struct unixctl_conn *conn, int argc OVS_UNUSED,
@@ -78,6 +65,38 @@ unixctl_status(struct unixctl_conn *conn, int argc OVS_UNUSED,
 
     unixctl_command_reply(conn, text);
     free(text);
+}
+
+/* Reads the token of whoever comes over TCP. */
+static int
+read_token(const struct options *o, char token[OPTIONS_TOKEN_MAX],
+           struct err *err)
+{
+    token[0] = '\0';
+    return o->token_file ? options_read_token(o->token_file, token, err) : 0;
+}
+
+/* Reads the file again, and the token in any case. */
+static void
+reload(struct manager *manager)
+{
+    struct svec said = SVEC_EMPTY_INITIALIZER;
+    char token[OPTIONS_TOKEN_MAX];
+    const char *sentence;
+    struct err err;
+    size_t i;
+
+    bool good = !settings_reload(manager->settings, &said);
+    SVEC_FOR_EACH (i, sentence, &said) {
+        VLOG(good ? VLL_INFO : VLL_ERR, "%s", sentence);
+    }
+    svec_destroy(&said);
+    vlog_reopen_log_file();
+    if (good && read_token(manager->options, token, &err)) {
+        VLOG_ERR("%s; the token that was goes on", err.text);
+    } else if (good) {
+        api_set_token(manager->api, token);
+    }
 }
 
 /* Says once when something about us changes. */
@@ -129,53 +148,66 @@ wait(struct manager *manager)
     unixctl_server_wait(manager->unixctl);
 }
 
-int
-main(int argc, char *argv[])
+static void
+manager_init(struct manager *manager)
 {
-    struct manager manager = { .exiting = false };
-    char token[TOKEN_MAX] = "";
-    struct options options;
+    const struct options *o = manager->options;
+    char token[OPTIONS_TOKEN_MAX];
+    struct api_config config = {
+        .unix_path = o->unix_path,
+        .listen = o->listen,
+        .listen_fd = o->listen_fd ? o->listen_fd : -1,
+        .token = token,
+    };
     struct err err;
 
-    set_program_name(argv[0]);
-    fatal_ignore_sigpipe();
-    options_parse(&options, argc, argv);
-    if (options.token_file) {
-        read_token(options.token_file, token);
+    if (read_token(o, token, &err)) {
+        ovs_fatal(0, "%s", err.text);
     }
 
     /* Complaints about the addresses are for who starts us. */
     daemonize_start(false);
-    manager.store = store_create(options.store, NULL);
-    struct api_config config = {
-        .unix_path = options.unix_path,
-        .listen = options.listen,
-        .listen_fd = options.listen_fd ? atoi(options.listen_fd) : -1,
-        .token = token,
-    };
-    if (api_create(manager.store, &config, &manager.api, &err)) {
+    manager->store = store_create(o->store, NULL);
+    if (api_create(manager->store, &config, &manager->api, &err)) {
         ovs_fatal(0, "%s", err.text);
     }
-    manager.lock = store_lock_create(options.store, LOCK_NAME);
-    if (unixctl_server_create(options.unixctl, &manager.unixctl)) {
+    manager->lock = store_lock_create(o->store, LOCK_NAME);
+    if (unixctl_server_create(o->unixctl, &manager->unixctl)) {
         exit(EXIT_FAILURE);
     }
-    unixctl_command_register("exit", "", 0, 0, unixctl_exit, &manager);
+    unixctl_command_register("exit", "", 0, 0, unixctl_exit, manager);
     unixctl_command_register("manager/status", "", 0, 0, unixctl_status,
-                             &manager);
+                             manager);
     daemonize_complete();
-    VLOG_INFO("listening on %s %s", options.unix_path ? options.unix_path
-              : "", options.listen ? options.listen
-              : options.listen_fd ? "and an inherited socket" : "");
+    VLOG_INFO("listening on %s %s", o->unix_path ? o->unix_path : "",
+              o->listen ? o->listen
+              : o->listen_fd ? "and an inherited socket" : "");
+}
 
+int
+main(int argc, char *argv[])
+{
+    struct manager manager = { .exiting = false };
+
+    set_program_name(argv[0]);
+    fatal_ignore_sigpipe();
+    manager.settings = settings_create(&options_class, argc, argv);
+    manager.options = settings_values(manager.settings);
+    hangup_init();
+    manager_init(&manager);
     while (!manager.exiting) {
+        if (hangup_poll()) {
+            reload(&manager);
+        }
         run(&manager);
         wait(&manager);
+        hangup_wait();
         poll_block();
     }
     api_destroy(manager.api);
     store_lock_destroy(manager.lock);
     store_destroy(manager.store);
     unixctl_server_destroy(manager.unixctl);
+    settings_destroy(manager.settings);
     return 0;
 }

@@ -2,136 +2,132 @@
 
 #include "manager/options.h"
 
-#include <getopt.h>
+#include <errno.h>
 #include <limits.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "command-line.h"
-#include "daemon.h"
-#include "openvswitch/vlog.h"
-#include "stream-ssl.h"
+#include "socket-util.h"
 #include "util.h"
 
-/* Our own options; the library's follow in the help. */
-static const struct {
-    const char *name;
-    size_t offset;
-    const char *arg, *help;
-} rows[] = {
-    { "store", offsetof(struct options, store), "REMOTE",
-      "the store, as tcp:192.0.2.1:6641; several with commas (required)" },
-    { "unix", offsetof(struct options, unix_path), "PATH",
-      "socket for the REST interface, without a token for root" },
-    { "listen", offsetof(struct options, listen), "ADDRESS:PORT",
-      "where to listen for the REST interface, with a token" },
-    { "listen-fd", offsetof(struct options, listen_fd), "NUMBER",
-      "a TCP socket that listens already, instead of --listen" },
-    { "token-file", offsetof(struct options, token_file), "FILE",
-      "file that holds the token; needed by --listen and --listen-fd" },
-    { "unixctl", offsetof(struct options, unixctl), "SOCKET",
-      "control socket for ovs-appctl" },
+#define TOKEN_MIN 16            /* Characters. */
+
+static yamlfile_check_func check_listen, check_token_file;
+
+#define ROW(MEMBER, ...) SETTING(options, MEMBER, __VA_ARGS__)
+
+static const struct setting rows[] = {
+    ROW(store, "store", YAML_TEXT, "REMOTE",
+        "the store, as tcp:192.0.2.1:6640; several with commas",
+        .field.required = true, .field.check = settings_check_remotes),
+    ROW(unix_path, "unix", YAML_TEXT, "PATH",
+        "socket for the REST interface, without a token for root",
+        .field.check = settings_check_path),
+    ROW(listen, "listen", YAML_TEXT, "ADDRESS:PORT",
+        "where to listen for the REST interface, with a token",
+        .field.check = check_listen),
+    ROW(listen_fd, "listen-fd", YAML_INT, "NUMBER",
+        "a TCP socket that listens already, instead of --listen",
+        .field.min = 3, .field.max = INT_MAX, .where = SETTING_OPTION),
+    ROW(token_file, "token-file", YAML_TEXT, "FILE",
+        "file that holds the token; needed by listen and --listen-fd",
+        .field.check = check_token_file, .live = true),
+    ROW(unixctl, "unixctl", YAML_TEXT, "SOCKET",
+        "control socket for ovs-appctl [manager.ctl beside the other]"),
+    SETTINGS_LOG(options),
 };
 
-enum {
-    OPT_ROW = UCHAR_MAX + 1,    /* And ARRAY_SIZE(rows) more. */
-    OPT_OWN_END = OPT_ROW + ARRAY_SIZE(rows),
-    VLOG_OPTION_ENUMS,
-    DAEMON_OPTION_ENUMS,
-    SSL_OPTION_ENUMS,
-};
-
-static void OVS_NO_RETURN
-usage(void)
+int
+options_read_token(const char *file, char token[OPTIONS_TOKEN_MAX],
+                   struct err *err)
 {
-    printf("%s: Watari's manager: REST interface and events\n"
-           "usage: %s --store=REMOTE [OPTION]...\n\n", program_name,
-           program_name);
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        printf("  --%s=%s\n        %s\n", rows[i].name, rows[i].arg,
-               rows[i].help);
+    char line[OPTIONS_TOKEN_MAX] = "";
+    FILE *stream = fopen(file, "re");
+
+    if (!stream || (!fgets(line, sizeof line, stream) && ferror(stream))) {
+        int error = errno;
+
+        if (stream) {
+            fclose(stream);
+        }
+        return err_set(err, error, "%s: %s", file, ovs_strerror(error));
     }
-    daemon_usage();
-    vlog_usage();
-    printf("\nOther options:\n"
-           "  -h, --help                  display this help message\n"
-           "  -V, --version               display version information\n");
-    exit(EXIT_SUCCESS);
+    fclose(stream);
+    line[strcspn(line, "\r\n")] = '\0';
+    if (strlen(line) < TOKEN_MIN) {
+        return err_set(err, EINVAL, "%s: a token has at least %d characters",
+                       file, TOKEN_MIN);
+    }
+    ovs_strlcpy(token, line, OPTIONS_TOKEN_MAX);
+    return 0;
 }
 
-static void OVS_NO_RETURN
-wrong(const char *what)
+static int
+check_token_file(const char *text, struct err *err)
 {
-    fprintf(stderr, "%s: %s; see --help\n", program_name, what);
-    exit(2);
+    char token[OPTIONS_TOKEN_MAX];
+
+    return options_read_token(text, token, err);
+}
+
+static int
+check_listen(const char *text, struct err *err)
+{
+    struct sockaddr_storage ss;
+    const char *colon = strrchr(text, ':');
+    char *end;
+    long int port = colon ? strtol(colon + 1, &end, 10) : 0;
+
+    return (!colon || colon == text || *end || port < 1 || port > UINT16_MAX
+            || !inet_parse_passive(text, -1, &ss, true, NULL)
+            ? err_set(err, EINVAL, "\"%.60s\" is not like 192.0.2.9:7480 or "
+                      "[2001:db8::9]:7480", text) : 0);
 }
 
 static void
-parse_one(struct options *options, int c)
+check(const void *options_, struct problems *problems)
 {
-    switch (c) {
-    case 'h':
-        usage();
-    case 'V':
-        printf("watari-manager %s\n", WATARI_VERSION);
-        exit(EXIT_SUCCESS);
+    const struct options *o = options_;
 
-    VLOG_OPTION_HANDLERS
-    DAEMON_OPTION_HANDLERS
-    STREAM_SSL_OPTION_HANDLERS
-
-    case '?':
-        exit(2);
-    default:
-        *(const char **) ((char *) options + rows[c - OPT_ROW].offset)
-            = optarg;
+    if (!o->unix_path && !o->listen && !o->listen_fd) {
+        problems_add(problems, "\"unix\" or \"listen\" is needed, or both: "
+                     "nobody could ask anything");
+    }
+    if ((o->listen || o->listen_fd) && !o->token_file) {
+        problems_add(problems, "\"listen\" needs a \"token-file\"");
     }
 }
 
-void
-options_parse(struct options *options, int argc, char *argv[])
+static void
+fill_in(void *options_)
 {
-    static const struct option library[] = {
-        { "help", no_argument, NULL, 'h' },
-        { "version", no_argument, NULL, 'V' },
-        VLOG_LONG_OPTIONS,
-        DAEMON_LONG_OPTIONS,
-        STREAM_SSL_LONG_OPTIONS,
-    };
-    struct option all[ARRAY_SIZE(rows) + ARRAY_SIZE(library) + 1] = {
-        { NULL, 0, NULL, 0 },
-    };
-    int c;
+    struct options *o = options_;
 
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        all[i] = (struct option) { rows[i].name, required_argument, NULL,
-                                   OPT_ROW + i };
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(library); i++) {
-        all[ARRAY_SIZE(rows) + i] = library[i];
-    }
-    *options = (struct options) { .store = NULL };
-    while ((c = getopt_long(argc, argv, "hVv::", all, NULL)) != -1) {
-        parse_one(options, c);
-    }
-    if (optind < argc) {
-        wrong("takes options only");
-    }
-    if (!options->store) {
-        wrong("--store is needed");
-    }
-    if (!options->unix_path && !options->listen && !options->listen_fd) {
-        wrong("--unix, --listen or --listen-fd is needed");
-    }
-    if ((options->listen || options->listen_fd) && !options->token_file) {
-        wrong("--listen and --listen-fd need a --token-file");
-    }
-    if (options->listen_fd
-        && (!options->listen_fd[0]
-            || strspn(options->listen_fd, "0123456789")
-            != strlen(options->listen_fd))) {
-        wrong("--listen-fd: not a number");
+    if (!o->unixctl && o->unix_path) {
+        char *dir = dir_name(o->unix_path);
+
+        o->unixctl = xasprintf("%s/manager.ctl", dir);
+        free(dir);
     }
 }
+
+const struct settings_class options_class = {
+    .program = "watari-manager",
+    .version = WATARI_VERSION,
+    .what = "the manager's configuration",
+    .summary = "Watari's manager: REST interface and events",
+    .text = "A manager answers the REST interface and the command line.  Any "
+        "number may run; one of them is active, and does what only one "
+        "should do.  VMs do not need it.",
+    .example = "watari-manager --store=tcp:192.0.2.9:6640 \\\n"
+        "    --unix=/run/watari/manager/manager.sock",
+    .file = "/etc/watari/manager.yaml",
+    .unless = "store",
+    .rows = rows,
+    .n_rows = ARRAY_SIZE(rows),
+    .size = sizeof(struct options),
+    .log = offsetof(struct options, log),
+    .check = check,
+    .fill_in = fill_in,
+};

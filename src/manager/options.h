@@ -1,18 +1,27 @@
 #ifndef MANAGER_OPTIONS_H
 #define MANAGER_OPTIONS_H 1
 
-/* The manager's command line. */
+/* What the manager can be told, on its command line and in
+ * /etc/watari/manager.yaml: see base/settings.h. */
+
+#include "base/settings.h"
+
+#define OPTIONS_TOKEN_MAX 256
 
 struct options {
-    const char *store;          /* Never null. */
-    const char *unix_path;      /* Null: none. */
-    const char *listen;         /* Null: none. */
-    const char *listen_fd;      /* A number; null: none. */
-    const char *token_file;     /* Null: none. */
-    const char *unixctl;        /* Null: the library's place. */
+    char *store;
+    char *unix_path;            /* Null: none. */
+    char *listen;               /* Null: none. */
+    int64_t listen_fd;          /* 0: none. */
+    char *token_file;           /* Null: none. */
+    char *unixctl;              /* Null: the library's place. */
+    struct settings_log log;
 };
 
-/* Ends the program if they are wrong (2), or if help was asked for (0). */
-void options_parse(struct options *, int argc, char *argv[]);
+extern const struct settings_class options_class;
+
+/* Reads the first line of 'file' into 'token'. */
+int options_read_token(const char *file, char token[OPTIONS_TOKEN_MAX],
+                       struct err *);
 
 #endif /* manager/options.h */
