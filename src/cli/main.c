@@ -1,5 +1,6 @@
 #include <config.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,9 @@ const struct option_row command_common_options[] = {
     { "help", NULL, "say what the command does" },
     { NULL },
 };
+
+/* Of a manager of this machine, which is no lab's. */
+#define MANAGER_SOCKET "/run/watari/manager/manager.sock"
 
 /* The first index of common options in '->values'. */
 #define COMMON (COMMAND_MAX_OPTIONS - 3)
@@ -76,6 +80,9 @@ invocation_connect(const struct invocation *in, struct client **client,
     }
     if (!lab) {
         int error = state_find_only(&only, err);
+        if (error == ENOENT && !access(MANAGER_SOCKET, F_OK)) {
+            return client_create("unix:" MANAGER_SOCKET, NULL, client, err);
+        }
         if (error) {
             return error;
         }

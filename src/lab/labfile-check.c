@@ -13,6 +13,7 @@
 #include "base/problems.h"
 #include "lab/labfile.h"
 #include "lab/plan.h"
+#include "lab/state.h"
 
 struct checker {
     const char *name;
@@ -133,6 +134,9 @@ check_names(struct checker *c)
 
     if (file->name && !name_is_valid(file->name)) {
         COMPLAIN(c, &top, "lab: \"%.60s\" cannot be a name", file->name);
+    } else if (file->name && state_is_reserved(file->name)) {
+        COMPLAIN(c, &top, "lab: \"%s\" cannot be a lab's name: its folder "
+                 "is that of a part of a real machine", file->name);
     }
     for (size_t i = 0; i < ARRAY_SIZE(reserved); i++) {
         shash_add(&c->names, reserved[i], "a part of every lab");

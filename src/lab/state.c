@@ -303,6 +303,13 @@ state_remove(struct state *state, struct err *err)
     return 0;
 }
 
+bool
+state_is_reserved(const char *name)
+{
+    return (!strcmp(name, "agent") || !strcmp(name, "manager")
+            || !strcmp(name, "store"));
+}
+
 void
 state_list(struct svec *labs)
 {
@@ -312,7 +319,7 @@ state_list(struct svec *labs)
     while (dir && (entry = readdir(dir))) {
         struct stat s;
 
-        if (entry->d_name[0] != '.'
+        if (entry->d_name[0] != '.' && !state_is_reserved(entry->d_name)
             && !fstatat(dirfd(dir), entry->d_name, &s, 0)
             && S_ISDIR(s.st_mode)) {
             svec_add(labs, entry->d_name);
@@ -338,7 +345,7 @@ state_find_only(char **lab, struct err *err)
                         "brings one up");
     } else {
         char *names = svec_join(&labs, ", ", "");
-        error = err_set(err, ENOENT, "several labs are up (%.200s); name one "
+        error = err_set(err, EEXIST, "several labs are up (%.200s); name one "
                         "with --lab NAME", names);
         free(names);
     }

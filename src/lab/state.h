@@ -57,10 +57,15 @@ int state_save(const struct state *, struct err *);
 /* Removes the lab's folder, and STATE_ROOT if it is empty then. */
 int state_remove(struct state *, struct err *);
 
+/* Does a part of a real machine have its folder there?  See
+ * deploy/tmpfiles.conf. */
+bool state_is_reserved(const char *name);
+
 /* Names of all labs, sorted. */
 void state_list(struct svec *labs);
 
-/* The only lab; ENOENT if there is none or several, with the sentence. */
+/* The only lab; ENOENT if there is none, EEXIST if there are several, with the
+ * sentence. */
 int state_find_only(char **lab, struct err *);
 
 int state_add_netns(struct state *, const char *netns, struct err *);
