@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -10,7 +11,7 @@ import time
 import pytest
 
 from apikit import (CONFIG, PROGRAM, TOKEN, Manager, fixture_applied, fixture_manager,
-                    fixture_running, fixture_store)
+                    fixture_running, fixture_store, free_port)
 from storekit import Store, stop, wait_for
 
 
@@ -229,6 +230,54 @@ def test_store_away(tmp_path):
     finally:
         manager.stop()
         store.stop()
+
+
+def test_configuration_is_read_again(store, tmp_path):
+    """SIGHUP: a new token holds at once, a wrong file changes nothing."""
+    token, log = tmp_path / "token", tmp_path / "log"
+    config = tmp_path / "manager.yaml"
+    port = free_port()
+    text = (f"store: {store.remote}\nunix: {tmp_path}/m.sock\nlisten: 127.0.0.1:{port}\n"
+            f"token-file: {token}\nlog: [info]\nlog-file: {log}\n")
+    config.write_text(text)
+    token.write_text("the-first-token-of-two\n")
+    process = subprocess.Popen([PROGRAM, f"--config={config}", "-vconsole:off", "-vsyslog:off"])
+
+    class Plain(Manager):
+        def __init__(self):
+            self.path, self.port = tmp_path / "m.sock", port
+
+    def status(word):
+        return manager.call_tcp("GET", "/sites", headers={"Authorization": f"Bearer {word}"})[0]
+
+    def reload(sentence):
+        before = log.read_text().count(sentence)
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: log.read_text().count(sentence) > before, what=sentence)
+
+    try:
+        manager = Plain()
+        wait_for(manager.path.exists)
+        assert (tmp_path / "manager.ctl").exists()
+        assert status("the-first-token-of-two") == 200
+        token.write_text("the-second-token-of-two\n")
+        config.write_text(text.replace(f"{port}", f"{port + 1}"))
+        reload(f'{config}: "listen" cannot change while watari-manager runs')
+        wait_for(lambda: status("the-second-token-of-two") == 200, what="the new token")
+        assert status("the-first-token-of-two") == 401
+
+        for wrong, sentence in ((text + "lisen: x\n", ':7:1: the manager\'s configuration has no '
+                                                      'key "lisen"; did you mean "listen"?'),
+                                (text.replace(str(token), "/nonexistent"),
+                                 ":4:13: token-file: /nonexistent: No such file or directory")):
+            token.write_text("the-third-token-of-two\n")
+            config.write_text(wrong)
+            reload(f"{config}{sentence}")
+            reload(f"{config} is wrong; nothing has changed")
+            assert status("the-second-token-of-two") == 200
+        assert process.poll() is None
+    finally:
+        stop(process)
 
 
 def test_not_ready_without_a_store(tmp_path):
