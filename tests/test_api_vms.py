@@ -117,6 +117,26 @@ def test_cancel(store, applied, web1):
     assert applied.call("POST", "/migrations/x/cancel")[0] == 404
 
 
+def test_resolve(store, applied, web1):
+    """Only of a stuck migration, and only one of its two hosts."""
+    migration = applied.call("POST", web1, {"to": "o1"})[1]
+    uuid, source, destination = (migration[key] for key in ("uuid", "from", "to"))
+    path = f"/migrations/{uuid}/resolve"
+    status, problem = applied.call("POST", path, {"runs_on": source})
+    assert status == 409 and "stuck" in problem["detail"]
+    store.update("Migration", uuid, state="stuck")
+    for body, word in ({}, "runs_on"), ({"runs_on": "n1"}, source), ({"runs_on": "no"}, source), \
+            ({"runs_on": source, "x": 1}, "x"):
+        status, problem = applied.call("POST", path, body)
+        assert status in (400, 422) and word in str(problem), problem
+        assert store.row("Migration", uuid)["runs_on"] == ["set", []]
+    status, migration = applied.call("POST", path, {"runs_on": destination})
+    assert status == 202 and migration["runs_on"] == destination
+    host, = store.rows("Host", ["name", "==", destination])
+    assert store.row("Migration", uuid)["runs_on"] == host["_uuid"]
+    assert applied.call("POST", "/migrations/x/resolve", {"runs_on": source})[0] == 404
+
+
 def test_migrate_to_a_site(store, agent, applied, web1):
     """The host with the most free memory is taken."""
     store.insert("Host", name="o2", site=ref(agent.uuid("Site", "osaka")),

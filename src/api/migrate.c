@@ -293,3 +293,139 @@ actions_migrate_vm(struct request *request)
     request_wait(request, write_queue(request->store, &class, &write.vm,
                                       &write, sizeof write), migrate_done);
 }
+
+/* POST /migrations/{id}/cancel. */
+
+struct cancel_write {
+    struct uuid migration;
+    long long now;
+};
+
+static int
+build_cancel(struct store *store, struct ovsdb_idl_txn *txn,
+             const void *data, struct err *err)
+{
+    const struct cancel_write *write = data;
+    const struct dbrec_migration *row = SESSION_ROW(store, migration,
+                                                    &write->migration);
+
+    if (!row) {
+        return err_set(err, ENOENT, "it is gone");
+    }
+    if (rows_migration_has_ended(row)) {
+        return err_set(err, EBUSY, "the migration has ended: %s", row->state);
+    }
+    if (!row->cancel) {
+        dbrec_migration_set_cancel(row, true);
+        session_add_event(store, txn, "migration", row->vm_name, write->now,
+                          "is to be cancelled");
+    }
+    return 0;
+}
+
+static void
+migration_done(struct request *request)
+{
+    struct json *json = objects_get(request->store,
+                                    objects_find_kind("migrations"),
+                                    request->name);
+
+    if (json) {
+        request_reply(request, 202, json);
+    } else {
+        request_problem(request, 404, "it is gone already");
+    }
+}
+
+/* The migration of the path; answers if there is none. */
+static bool
+find_migration(struct request *request, struct uuid *uuid)
+{
+    bool found = (uuid_from_string(uuid, request->name)
+                  && SESSION_ROW(request->store, migration, uuid));
+
+    if (!found) {
+        request_problem(request, 404, "there is no migration \"%.80s\"",
+                        request->name);
+    }
+    return found;
+}
+
+void
+actions_cancel_migration(struct request *request)
+{
+    static const struct write_class class = {
+        .what = "cancelling a migration", .build = build_cancel,
+    };
+    struct cancel_write data = { .now = request->wall_now };
+
+    if (find_migration(request, &data.migration)) {
+        request_wait(request, write_queue(request->store, &class,
+                                          &data.migration, &data,
+                                          sizeof data), migration_done);
+    }
+}
+
+/* POST /migrations/{id}/resolve. */
+
+const struct field actions_resolve_fields[] = {
+    { "runs_on", FIELD_NAME, true, "The host on which the VM runs: the "
+      "migration's source or its destination." },
+    { NULL }
+};
+
+struct resolve_write {
+    struct uuid migration;
+    char runs_on[NAME_LEN + 1];
+    long long now;
+};
+
+static int
+build_resolve(struct store *store, struct ovsdb_idl_txn *txn,
+              const void *data, struct err *err)
+{
+    const struct resolve_write *write = data;
+    const struct dbrec_migration *row = SESSION_ROW(store, migration,
+                                                    &write->migration);
+    const struct dbrec_host *host = session_host(store, write->runs_on);
+
+    if (!row) {
+        return err_set(err, ENOENT, "it is gone");
+    }
+    if (strcmp(row->state, migration_state_name(MOVE_STUCK))) {
+        return err_set(err, EBUSY, "the migration is %s; only one that is "
+                       "stuck needs somebody's word", row->state);
+    }
+    if (!host || (host != row->source && host != row->destination)) {
+        return err_set(err, EINVAL, "the VM can run on %s or on %s only",
+                       row->source_name, row->destination_name);
+    }
+    dbrec_migration_set_runs_on(row, host);
+    session_add_event(store, txn, "migration", row->vm_name, write->now,
+                      "is said to run on %s", write->runs_on);
+    return 0;
+}
+
+void
+actions_resolve_migration(struct request *request)
+{
+    static const struct write_class class = {
+        .what = "resolving a migration", .build = build_resolve,
+    };
+    struct problems problems = PROBLEMS_INIT;
+    struct resolve_write data = { .now = request->wall_now };
+
+    if (!find_migration(request, &data.migration)) {
+        return;
+    }
+    fields_check(actions_resolve_fields, request->body, "", &problems);
+    if (problems.n) {
+        request_problems(request, "nothing was said", &problems);
+        problems_finish(&problems);
+        return;
+    }
+    ovs_strlcpy(data.runs_on, fields_string(request->body, "runs_on"),
+                sizeof data.runs_on);
+    request_wait(request, write_queue(request->store, &class, &data.migration,
+                                      &data, sizeof data), migration_done);
+}

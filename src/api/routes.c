@@ -61,6 +61,9 @@ const struct route routes[] = {
     { "POST", BASE "/migrations/{name}/cancel", actions_cancel_migration,
       ROUTE_OPERATOR, 202, "Ask a migration to end where it began.", NULL,
       "migrations" },
+    { "POST", BASE "/migrations/{name}/resolve", actions_resolve_migration,
+      ROUTE_OPERATOR, 202, "Say on which host the VM of a stuck migration "
+      "runs.", actions_resolve_fields, "migrations" },
 
     { "GET", BASE "/openapi.json", get_openapi, ROUTE_READER, 200,
       "Describe this interface.", NULL, NULL },

@@ -470,6 +470,7 @@ show_migration(const struct store *store OVS_UNUSED,
     put_integer(json, "copied", row->copied);
     put_integer(json, "total", row->total);
     json_object_put(json, "cancel", json_boolean_create(row->cancel));
+    put_string(json, "runs_on", row->runs_on ? row->runs_on->name : NULL);
     put_integer(json, "counter", row->counter);
     put_integer(json, "time", row->created);
     put_integer(json, "created", row->created);

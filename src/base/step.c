@@ -73,6 +73,14 @@ step_cancel(struct step_run *run, const struct err *cause)
     return true;
 }
 
+void
+step_resolve(struct step_run *run, bool forward)
+{
+    if (run->mark.mode == STEP_STUCK) {
+        step_go(run, forward ? STEP_FORWARD : STEP_BACK, run->mark.at);
+    }
+}
+
 static void
 step_fail(struct step_run *run, const struct err *err, bool unknown)
 {

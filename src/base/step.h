@@ -87,4 +87,8 @@ bool step_is_committed(const struct step_run *run);
  * commit step on and while undoing. */
 bool step_cancel(struct step_run *run, const struct err *cause);
 
+/* It is known now how to go on with a 'run' that is stuck: with its current
+ * step, or with undoing that.  Nothing happens to one that is not stuck. */
+void step_resolve(struct step_run *run, bool forward);
+
 #endif /* base/step.h */

@@ -160,20 +160,52 @@ run_list_events(const struct invocation *in, struct err *err)
     return error ? COMMAND_FAILED : COMMAND_OK;
 }
 
+/* Asks for 'action' on the migration that the command line names; takes
+ * 'body', which may be null. */
 static int
-run_cancel(const struct invocation *in, struct err *err)
+act(const struct invocation *in, const char *action, struct json *body,
+    struct err *err)
 {
-    char *path = xasprintf("/migrations/%s/cancel", in->args[0]);
+    char *path = xasprintf("/migrations/%s/%s", in->args[0], action);
     struct client *client;
 
     int error = invocation_connect(in, &client, err);
     if (!error) {
-        error = client_request(client, "POST", path, NULL, NULL, err);
+        error = client_request(client, "POST", path, body, NULL, err);
         client_destroy(client);
     }
+    json_destroy(body);
     free(path);
     return error ? COMMAND_FAILED : COMMAND_OK;
 }
+
+static int
+run_cancel(const struct invocation *in, struct err *err)
+{
+    return act(in, "cancel", NULL, err);
+}
+
+static int
+run_resolve(const struct invocation *in, struct err *err)
+{
+    const char *runs_on = invocation_option(in, "runs-on");
+    struct json *body;
+
+    if (!runs_on) {
+        err_set(err, EINVAL, "--runs-on is missing: say on which host the VM "
+                "runs");
+        return COMMAND_USAGE;
+    }
+    body = json_object_create();
+    json_object_put_string(body, "runs_on", runs_on);
+    return act(in, "resolve", body, err);
+}
+
+static const struct option_row resolve_options[] = {
+    { "runs-on", "HOST", "where the VM runs; be sure that it does not run "
+      "on the other one" },
+    { NULL },
+};
 
 static const struct option_row event_options[] = {
     { "follow", NULL, "show new events as they come" },
@@ -191,6 +223,9 @@ static const struct command rows[] = {
     LIST_AND_SHOW("migration", "migrations"),
     { "migration", "cancel", "ID", 1, 1, NULL,
       "bring a moving VM back, if it has not left yet", NULL, run_cancel },
+    { "migration", "resolve", "ID", 1, 1, resolve_options,
+      "say where the VM of a stuck migration runs",
+      "  watari migration resolve 5c3f... --runs-on t1", run_resolve },
     LIST_AND_SHOW("site", "sites"),
     LIST_AND_SHOW("host", "hosts"),
     LIST_AND_SHOW("network", "networks"),

@@ -32,6 +32,7 @@ struct incoming {
     long long resumed_us;       /* Wall clock, from QEMU. */
     bool running_told;
     write_ticket bound;         /* Bindings and instance. */
+    unsigned int store_seqno;   /* When we looked whether it is void. */
     bool settled_told;
     bool tell_aborted;
 

@@ -504,9 +504,31 @@ is_given_up(struct engine *e, struct incoming *in)
                     || row.state == MOVE_FAILED)));
 }
 
+/* After the grant: has a person said that it runs at the source after all?  A
+ * source by itself takes a guest back only if we refused it. */
+static bool
+is_taken_back(struct engine *e, struct incoming *in)
+{
+    struct migration row;
+
+    if (in->store_seqno == store_seqno(e->c.store)) {
+        return false;
+    }
+    in->store_seqno = store_seqno(e->c.store);
+    return (!migrations_get(e->c.store, &in->migration, &row, NULL)
+            && (row.state == MOVE_ROLLED_BACK || row.state == MOVE_FAILED));
+}
+
 static void
 incoming_run_one(struct engine *e, struct incoming *in)
 {
+    if (in->state > INCOMING_LISTENING && in->state < INCOMING_ABORTING
+        && is_taken_back(e, in)) {
+        engine_note(e, "migration", in->guest->vm.name, true,
+                    "\"%s\" was taken back by its source: it ends on %s",
+                    in->guest->vm.name, e->c.name);
+        incoming_abort(e, in, false);
+    }
     switch (in->state) {
     case INCOMING_PREPARING:
         prepare(e, in);

@@ -20,6 +20,9 @@
  *         v   SETTLED
  *       MOVED     until the store says that the VM is ours
  *
+ * From LOADING on, ABORTING follows only if a person has said that the guest
+ * runs at the source.
+ *
  * The guest never runs before the grant.  Before it, forgetting everything is
  * always safe, because a source whose grant finds nobody is answered REFUSED
  * and takes the guest back. */

@@ -84,6 +84,8 @@ struct outgoing {
     size_t phase;               /* The step whose time runs. */
     bool phase_failed;          /* Something behind 'check' was undone. */
     bool over;                  /* The store has been told the end. */
+    struct uuid decided;        /* Of what a person said last about a stuck
+                                 * one: done. */
 };
 
 struct outgoing *outgoing_find(const struct engine *,
@@ -98,6 +100,13 @@ struct outgoing *outgoing_add(struct engine *, const struct uuid *migration,
  * it has been said on the connection that there is. */
 bool outgoing_say(struct outgoing *, enum message_type, unsigned int *said,
                   struct message *(*make)(struct outgoing *));
+
+/* What the hypervisor knows of 'vm'; false if that is nothing. */
+bool outgoing_find_info(const struct engine *, const struct uuid *vm,
+                        struct hypervisor_info *);
+
+/* One that is over for now, as stuck; see outgoing-stuck.c. */
+void outgoing_run_stuck(struct outgoing *);
 
 /* Tells the store; only what changed, unless 'final'. */
 void outgoing_report(struct outgoing *, enum migration_state, bool final);

@@ -36,10 +36,9 @@ resume_move(struct outgoing *o, const struct hypervisor_info *info)
     }
 }
 
-/* What the hypervisor found of 'vm'; false if there is nothing. */
-static bool
-find_info(const struct engine *e, const struct uuid *vm,
-          struct hypervisor_info *info)
+bool
+outgoing_find_info(const struct engine *e, const struct uuid *vm,
+                   struct hypervisor_info *info)
 {
     struct hypervisor_info *infos;
     size_t n = hypervisor_list(e->c.hypervisor, &infos);
@@ -60,7 +59,7 @@ resume_one(struct engine *e, const struct journal_entry *entry)
 {
     struct guest *g = guest_find(e, &entry->vm.uuid);
     struct hypervisor_info info;
-    bool found = find_info(e, &entry->vm.uuid, &info);
+    bool found = outgoing_find_info(e, &entry->vm.uuid, &info);
     struct outgoing *o = outgoing_add(e, &entry->migration, &entry->vm,
                                       &entry->destination);
 

@@ -185,7 +185,10 @@ outgoing_end(struct engine *e, struct outgoing *o)
                 o->destination_name, migration_state_name(state),
                 o->run.cause.code ? ": " : "", o->run.cause.text);
     o->over = true;
-    if (state != MOVE_STUCK) {
+    if (state == MOVE_STUCK) {
+        o->running = false;
+        o->refused = (struct err) ERR_INIT;
+    } else {
         journal_remove(e->c.journal_dir, &o->migration);
     }
 }
@@ -247,7 +250,9 @@ outgoing_run(struct engine *e)
 
     struct outgoing *o;
     HMAP_FOR_EACH_SAFE (o, node, &e->outgoing) {
-        if (o->over) {
+        if (o->over && o->run.mark.mode == STEP_STUCK) {
+            outgoing_run_stuck(o);
+        } else if (o->over) {
             outgoing_forget(e, o);
         } else {
             outgoing_step(e, o);

@@ -598,6 +598,22 @@ test_source_gave_up(void **state)
     check_nothing_left();
 }
 
+/* A person has said that it runs at the source, while we were cut off. */
+static void
+test_taken_back(void **state)
+{
+    world_request();
+    world.migration.state = MOVE_RUNNING;
+    go_listening();
+    load();
+    say_grant(HOST_S, 2);
+    world_run(5);
+    assert_int_equal(D->qemu.state, VM_RUNNING);
+    world.migration.state = MOVE_ROLLED_BACK;
+    world.store_seqno++;
+    check_nothing_left();
+}
+
 /* Packets. */
 
 static void
@@ -737,6 +753,7 @@ main(void)
         TEST(test_abort_after_grant),
         TEST(test_source_is_silent),
         TEST(test_source_gave_up),
+        TEST(test_taken_back),
         TEST(test_order),
         TEST(test_sleepy_guest),
         TEST(test_fence_is_missed),

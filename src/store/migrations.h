@@ -2,7 +2,7 @@
 #define STORE_MIGRATIONS_H 1
 
 /* Migrations: requested by a manager, driven by the source's agent, which
- * alone writes all but 'cancel'. */
+ * alone writes all but 'cancel' and 'runs_on'. */
 
 #include "core/vm.h"
 #include "store/write.h"
@@ -37,6 +37,8 @@ struct migration {
     uint64_t counter;           /* Of the generation that it reserved. */
     enum migration_state state;
     bool cancel;                /* Somebody wants it to end. */
+    struct uuid runs_on;        /* Where a person says the VM of a stuck one
+                                 * runs; zero: nobody has said anything. */
     char step[MIGRATION_STEP_LEN + 1];
     uint64_t copied, total;     /* Bytes of the current round. */
     char error[400];
