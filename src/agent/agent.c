@@ -25,12 +25,14 @@
 #include "util.h"
 #include "uuid.h"
 
+#include "agent/faults.h"
 #include "agent/options.h"
 #include "agent/show.h"
 #include "base/hangup.h"
 #include "core/flow-table.h"
 #include "edge/edge.h"
 #include "engine/engine.h"
+#include "engine/fault.h"
 #include "hypervisor/hypervisor.h"
 #include "mobility/datapath.h"
 #include "openflow/bridge.h"
@@ -180,6 +182,7 @@ begin(struct agent *a)
         .of_switch = a->of_switch,
         .bridge = a->bridge,
         .memory_mib = o->memory_mib,
+        .fault = a->fault,
     };
     if (engine_create(&engine, &a->engine, &err)) {
         die(&err);
@@ -198,12 +201,14 @@ agent_init(struct agent *a)
                                     datapath_flows(a->datapath));
     a->bridge = bridge_create(a->options->switch_db, a->options->bridge);
     a->hypervisor = open_hypervisor(a->options);
+    a->fault = a->options->test_faults ? fault_create() : NULL;
 }
 
 static void
 agent_finish(struct agent *a)
 {
     engine_destroy(a->engine);
+    fault_destroy(a->fault);
     edge_destroy(a->edge);
     channel_destroy(a->channel);
     hypervisor_close(a->hypervisor);
@@ -334,6 +339,7 @@ main(int argc, char *argv[])
     }
     unixctl_command_register("exit", "", 0, 0, agent_exit, &exiting);
     show_init(&agent);
+    faults_init(&agent);
     agent_init(&agent);
     daemonize_complete();
 

@@ -85,6 +85,9 @@ static const struct setting rows[] = {
         .field.parse = parse_memory, .live = true),
     ROW(unixctl, "unixctl", YAML_TEXT, "SOCKET",
         "control socket for ovs-appctl [agent.ctl in run-dir]"),
+    ROW(test_faults, "test-faults", YAML_BOOL, NULL,
+        "tests may hold or kill this agent by watari/fault; never on a real "
+        "host", .where = SETTING_OPTION),
     SETTINGS_LOG(options),
 };
 

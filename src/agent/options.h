@@ -4,6 +4,7 @@
 /* What the agent can be told, on its command line and in
  * /etc/watari/agent.yaml: see base/settings.h. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/settings.h"
@@ -22,6 +23,7 @@ struct options {
     int accel;                  /* An index in options_accels. */
     uint64_t memory_mib;
     char *unixctl;
+    bool test_faults;           /* See engine/fault.h. */
     struct settings_log log;
 };
 

@@ -19,6 +19,7 @@ struct agent {
     struct of_switch *of_switch;
     struct bridge *bridge;
     struct hypervisor *hypervisor;
+    struct fault *fault;        /* Null without --test-faults. */
     write_ticket registered;    /* Our Host row... */
     unsigned int registered_seqno;      /* ...tried with this replica. */
 

@@ -65,7 +65,8 @@ print_usage(const struct settings_class *class)
         const struct setting *row = &class->rows[i];
 
         if (row->where != SETTING_KEY) {
-            printf("  --%s=%s%s\n        %s\n", row->field.key, row->arg,
+            printf("  --%s%s%s%s\n        %s\n", row->field.key,
+                   row->arg ? "=" : "", row->arg ? row->arg : "",
                    row->field.required ? "  (required)" : "",
                    row->field.help);
         }
@@ -91,7 +92,9 @@ print_row(const struct setting *row)
     if (row->where != SETTING_KEY) {
         printf("%s\\-\\-", row->where == SETTING_OPTION ? "" : "\\fR, \\fP");
         roff_put(field->key);
-        printf("=\\fI%s\\fP", row->arg);
+        if (row->arg) {
+            printf("=\\fI%s\\fP", row->arg);
+        }
     }
     putchar('\n');
     roff_put(field->help);
@@ -398,7 +401,7 @@ static void
 take_option(struct settings *s, int c, bool *check_only)
 {
     if (c >= OPT_ROW) {
-        add_given(s, c - OPT_ROW, optarg);
+        add_given(s, c - OPT_ROW, optarg ? optarg : "true");
         return;
     }
     if (c == 'v') {
@@ -453,8 +456,9 @@ parse_options(struct settings *s, int argc, char *argv[], bool *check_only)
     for (size_t i = 0; i < class->n_rows; i++) {
         if (class->rows[i].where != SETTING_KEY) {
             all[n++] = (struct option) { class->rows[i].field.key,
-                                         required_argument, NULL,
-                                         OPT_ROW + i };
+                                         class->rows[i].arg
+                                         ? required_argument : no_argument,
+                                         NULL, OPT_ROW + i };
         }
     }
 

@@ -33,7 +33,8 @@ enum setting_where {
 struct setting {
     struct yamlfile_field field;        /* Without a table. */
     size_t size;                /* Of the member. */
-    const char *arg;            /* "ADDRESS", for the help. */
+    const char *arg;            /* "ADDRESS", for the help; null: a flag,
+                                 * YAML_BOOL, without a value. */
     enum setting_where where;
     bool live;                  /* Changes while the program runs. */
 };

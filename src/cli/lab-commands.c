@@ -39,6 +39,7 @@ run_up(const struct invocation *in, struct err *err)
         .file = in->args[0],
         .keep = invocation_option(in, "keep"),
         .only_network = invocation_option(in, "only-network"),
+        .test_faults = invocation_option(in, "test-faults"),
         .progress = &mutable->progress,
     };
     struct problems problems = PROBLEMS_INIT;
@@ -103,6 +104,7 @@ run_console(const struct invocation *in, struct err *err)
 static const struct option_row up_options[] = {
     { "keep", NULL, "a failed \"up\" leaves its parts to look at" },
     { "only-network", NULL, NULL },       /* For tests. */
+    { "test-faults", NULL, NULL },        /* See docs/benchmarks.md. */
     { NULL },
 };
 

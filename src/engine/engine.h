@@ -21,6 +21,7 @@
 struct bridge;
 struct channel;
 struct datapath;
+struct fault;
 struct hypervisor;
 struct of_switch;
 struct store;
@@ -39,6 +40,7 @@ struct engine_config {
     struct of_switch *of_switch;
     struct bridge *bridge;
     uint64_t memory_mib;        /* For VMs. */
+    struct fault *fault;        /* For tests, see fault.h; otherwise null. */
 };
 
 /* Everything in the configuration outlives the engine. */

@@ -11,6 +11,7 @@
 
 #include "core/frame.h"
 #include "engine/engine-private.h"
+#include "engine/fault.h"
 #include "engine/outgoing-private.h"
 #include "hypervisor/capture.h"
 #include "mobility/datapath.h"
@@ -376,18 +377,30 @@ move_stopped(struct outgoing *o, long long stopped_us)
     tell_flip(o, &o->generation, false, true);
 }
 
+/* Does somebody not want the guest to leave?  It can stay as long as QEMU has
+ * not been told to go on. */
+static bool
+is_unwanted(const struct outgoing *o, struct err *err)
+{
+    if (o->cancel) {
+        err_set(err, ECANCELED, "cancelled");
+    } else if (o->declined.code) {
+        *err = o->declined;
+    }
+    return o->cancel || o->declined.code;
+}
+
 static enum step_result
 copy(struct outgoing *o, struct err *err)
 {
     struct engine *e = o->engine;
     int error = 0;
 
-    if (o->cancel) {
-        err_set(err, ECANCELED, "cancelled");
-        return STEP_FAILED;
+    if ((o->flipped || o->progress.copied)
+        && !fault_pass(e->c.fault, o->flipped ? FAULT_STOP : FAULT_COPY)) {
+        return STEP_WAIT;
     }
-    if (o->declined.code) {
-        *err = o->declined;
+    if (is_unwanted(o, err)) {
         return STEP_FAILED;
     }
     if (!o->armed) {
@@ -417,6 +430,13 @@ proceed(struct outgoing *o, struct err *err)
     struct engine *e = o->engine;
     int error = 0;
 
+    if (!fault_pass(e->c.fault, o->proceeded ? FAULT_CONTINUED
+                                : FAULT_PRE_SWITCHOVER)) {
+        return STEP_WAIT;
+    }
+    if (!o->proceeded && is_unwanted(o, err)) {
+        return STEP_FAILED;
+    }
     if (!o->flipped) {
         move_stopped(o, e->now.wall_us);
     }
@@ -457,6 +477,9 @@ grant(struct outgoing *o, struct err *err)
         o->granted_ms = e->now_ms;
     }
     outgoing_say(o, MESSAGE_GRANT, &o->said_grant, move_make_grant);
+    if (o->said_grant && !fault_pass(e->c.fault, FAULT_GRANTED)) {
+        return STEP_WAIT;
+    }
     if (o->running) {
         move_forget_kept(o);
         return STEP_DONE;

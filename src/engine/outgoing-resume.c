@@ -24,6 +24,7 @@ resume_move(struct outgoing *o, const struct hypervisor_info *info)
     if (info->migration == MIGRATION_COMPLETED
         || info->migration == MIGRATION_DEVICE) {
         o->armed = o->opened = o->flipped = o->paused = true;
+        o->proceeded = true;    /* It is too late to cancel. */
         o->said_grant = UINT_MAX;       /* Perhaps; not on this connection. */
         o->stopped_us = o->engine->now.wall_us;
     } else {

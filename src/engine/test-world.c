@@ -14,6 +14,7 @@
 #include "uuid.h"
 
 #include "engine/engine.h"
+#include "engine/fault.h"
 #include "mobility/pipeline.h"
 #include "openflow/switch.h"
 #include "peer/message.h"
@@ -352,6 +353,7 @@ world_start_agent(int host)
         .channel = (void *) h, .store = (void *) h,
         .datapath = h->datapath, .of_switch = (void *) h,
         .bridge = (void *) h, .memory_mib = 1024,
+        .fault = host == HOST_S ? world.fault : NULL,
     };
     world.current = h;
     if (engine_create(&config, &h->engine, NULL)) {
@@ -474,6 +476,7 @@ world_begin(const struct weather *weathers, size_t n, unsigned int alive)
         world.weathers[i] = weathers[i];
     }
     world.now_us = 1000000000;
+    world.fault = fault_create();
     ovs_list_init(&world.transit);
     ovs_list_init(&world.sent);
     snprintf(world.dir, sizeof world.dir, "%s/watari-test-XXXXXX",
@@ -537,6 +540,7 @@ world_end(void)
     }
     world_clear_channel();
     world_clear_store();
+    fault_destroy(world.fault);
     remove_tree(world.dir);
 }
 

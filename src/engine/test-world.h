@@ -39,6 +39,7 @@
 #include "store/vms.h"
 
 struct dp_packet;
+struct fault;
 
 #define WORLD_HOLD_TAP "hold"
 #define WORLD_WAN_PORT 1
@@ -192,6 +193,7 @@ struct world {
     int n_turns;                /* Since the migration was requested. */
     struct world_host hosts[N_HOSTS];
     char dir[64];               /* For journals. */
+    struct fault *fault;        /* Points of the agent of S. */
     struct world_host *current; /* Whose turn it is: taps have no owner. */
 
     /* Channel and WAN: lists of 'struct transit'. */

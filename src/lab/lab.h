@@ -23,6 +23,7 @@ struct lab_up {
     const char *file;
     bool keep;                  /* What was made stays when it fails. */
     bool only_network;          /* Neither store nor agents nor VMs. */
+    bool test_faults;           /* Agents get --test-faults. */
     struct progress *progress;
     char name[64];              /* Set: the lab's. */
 };

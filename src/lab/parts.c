@@ -533,13 +533,20 @@ add_address_args(struct svec *argv, const struct labfile_site *site,
     }
 }
 
+/* What all agents of a lab have in common. */
+struct agent_kind {
+    char *program, *images;
+    bool test_faults;
+};
+
 static int
 start_agent(const struct labfile *file, struct state *state,
             const struct labfile_site *site, unsigned int n,
-            const char *program, const char *images, struct err *err)
+            const struct agent_kind *kind, struct err *err)
 {
     const char *host = site->hosts.items[n - 1];
-    struct state_process *process = add_part(state, host, "agent", program);
+    struct state_process *process = add_part(state, host, "agent",
+                                             kind->program);
     struct svec *argv = &process->argv;
     char addr[ADDR_STRLEN];
     char *remote = store_remote(file);
@@ -557,9 +564,12 @@ start_agent(const struct labfile *file, struct state *state,
     add_arg(argv, "ptcp:%d:%s", PLAN_CHANNEL_PORT, addr);
     add_option(argv, "--site", site->item.name);
     add_address_args(argv, site, n);
-    add_option(argv, "--image-dir", images);
+    add_option(argv, "--image-dir", kind->images);
     add_option(argv, "--qemu-user", qemu_user());
     add_option(argv, "--accel", "auto");
+    if (kind->test_faults) {
+        add_arg(argv, "--test-faults");
+    }
     add_daemon_args(state, process);
     free(remote);
     return state_start(state, process, -1, err);
@@ -567,28 +577,28 @@ start_agent(const struct labfile *file, struct state *state,
 
 int
 parts_start_agents(const struct labfile *file, struct state *state,
-                   struct err *err)
+                   bool test_faults, struct err *err)
 {
+    struct agent_kind kind = { .test_faults = test_faults };
     const struct labfile_site *site;
-    char *program, *mini;
 
-    int error = machine_find("watari-agent", &program, err);
+    int error = machine_find("watari-agent", &kind.program, err);
     if (error) {
         return error;
     }
-    error = machine_find("mini/vmlinuz", &mini, err);
+    error = machine_find("mini/vmlinuz", &kind.images, err);
     if (error) {
-        free(program);
+        free(kind.program);
         return error;
     }
-    *strrchr(mini, '/') = '\0';
+    *strrchr(kind.images, '/') = '\0';
     YAML_MAP_FOR_EACH (site, &file->sites) {
         for (unsigned int n = 1; !error && n <= site->hosts.n; n++) {
-            error = start_agent(file, state, site, n, program, mini, err);
+            error = start_agent(file, state, site, n, &kind, err);
         }
     }
-    free(mini);
-    free(program);
+    free(kind.images);
+    free(kind.program);
     return error;
 }
 

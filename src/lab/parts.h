@@ -22,7 +22,10 @@ int parts_start_store(const struct labfile *, struct state *, struct err *);
 /* 'listener' is the socket for the REST API over TCP. */
 int parts_start_manager(const struct labfile *, struct state *, int listener,
                         struct err *);
-int parts_start_agents(const struct labfile *, struct state *, struct err *);
+
+/* With 'test_faults' they obey "watari/fault"; see engine/fault.h. */
+int parts_start_agents(const struct labfile *, struct state *,
+                       bool test_faults, struct err *);
 
 /* Adds the port of 'endpoint' to its host's switch; 'interface' is the UUID
  * of its Interface, or null if nobody has declared it. */

@@ -233,7 +233,8 @@ up_manager(struct up *up, struct err *err)
 static int
 up_agents(struct up *up, struct err *err)
 {
-    return parts_start_agents(&up->file, up->state, err);
+    return parts_start_agents(&up->file, up->state,
+                              up->options->test_faults, err);
 }
 
 static int
