@@ -531,6 +531,18 @@ flip_back(struct outgoing *o)
     tell_flip(o, &back, true, false);
 }
 
+/* Nothing of the guest's is captured any more. */
+static int
+disarm(struct outgoing *o, struct err *err)
+{
+    int error = o->disarmed ? 0
+                : hypervisor_set_capture(o->engine->c.hypervisor,
+                                         &o->vm.uuid, CAPTURE_OFF, err);
+
+    o->disarmed = !error;
+    return error;
+}
+
 enum step_result
 move_undo(void *o_, struct err *err)
 {
@@ -538,6 +550,12 @@ move_undo(void *o_, struct err *err)
     struct engine *e = o->engine;
     int error = 0;
 
+    if (!hypervisor_capture(e->c.hypervisor, &o->vm.uuid)
+        && disarm(o, err) == EINPROGRESS) {
+        /* A dead agent has left it open, and nobody takes what it lets
+         * through: not before it is off may packets be sent here again. */
+        return STEP_WAIT;
+    }
     if (o->flipped && !o->flipped_back) {
         flip_back(o);
         o->flipped_back = true;
@@ -555,9 +573,10 @@ move_undo(void *o_, struct err *err)
             o->given_back = true;
         }
     }
-    if (!error) {
-        error = hypervisor_set_capture(e->c.hypervisor, &o->vm.uuid,
-                                       CAPTURE_OFF, err);
+    error = error ? error : disarm(o, err);
+    if (!error && !o->given_back) {
+        give_back(o);           /* What has come meanwhile, and will come. */
+        o->given_back = true;
     }
     if (error == ENOENT) {
         return STEP_DONE;       /* The guest itself is gone. */

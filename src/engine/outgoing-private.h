@@ -76,7 +76,7 @@ struct outgoing {
     uint64_t held, fences, fences_missed;       /* From SETTLED. */
 
     /* Its undoing. */
-    bool cancelled, flipped_back, given_back;
+    bool cancelled, flipped_back, given_back, disarmed;
     long long undo_since;
 
     long long buried;           /* When 'release' began; 0: not yet. */

@@ -24,6 +24,7 @@
 #define ALL ((1u << N_HOSTS) - 1)
 #define HELD_TURNS 600          /* Every point is reached by then. */
 #define END_TURNS 5000
+#define MAX_LOST_MS 3           /* While a new agent takes up the switch. */
 #define S (&world.hosts[HOST_S])
 
 /* Does "show" have a line that begins so? */
@@ -117,7 +118,9 @@ play_to(const char *point)
     char *held = xasprintf("%s held: ", point);
 
     world_begin(NULL, 0, ALL);
-    world_run(150);
+    world_run(100);
+    world.talking = true;
+    world_run(50);
     assert_int_equal(fault_set(world.fault, point, "hold", NULL), 0);
     world_request();
     for (int i = 0; i < HELD_TURNS && !shows(world.fault, held); i++) {
@@ -236,6 +239,42 @@ test_destination_dies(void **state)
     }
 }
 
+/* Once its agent is back, the guest gets what the destination has held for
+ * it.  What a dead agent had in its hands is gone. */
+static void
+test_source_dies(void **state)
+{
+    int said[N_SENDERS];
+
+    play_to("stop");
+    memcpy(said, world.n_said, sizeof said);
+    world_kill_agent(HOST_S);
+    assert_int_equal(fault_set(world.fault, "stop", "off", NULL), 0);
+    S->back_us = world.now_us + 1000000;
+    for (int i = 0; i < END_TURNS && world.migration.state <= MOVE_RUNNING;
+         i++) {
+        world_turn(false);
+    }
+    assert_int_equal(world.migration.state, MOVE_ROLLED_BACK);
+    world_run(200);
+    world.talking = false;
+    world_run(200);
+    for (int sender = 0; sender < N_SENDERS; sender++) {
+        int n_lost = 0;
+
+        assert_true(world.n_said[sender] > said[sender] + 1000);
+        for (int i = said[sender] + 1; i < world.n_said[sender]; i++) {
+            assert_true(world.got[sender][i] <= 1);
+            n_lost += !world.got[sender][i];
+        }
+        if (n_lost > MAX_LOST_MS) {
+            fail_msg("%d of %d packets from sender %d were lost", n_lost,
+                     world.n_said[sender], sender);
+        }
+    }
+    world_end();
+}
+
 int
 main(void)
 {
@@ -251,6 +290,7 @@ main(void)
         cmocka_unit_test(test_granted),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_destination_dies),
+        cmocka_unit_test(test_source_dies),
     };
 
     vlog_set_levels(NULL, VLF_ANY_DESTINATION, VLL_OFF);

@@ -102,6 +102,10 @@ drain_tap(struct world_qemu *q)
         while ((runs || stopped) && (p = world_take(&q->tap))) {
             world_put(&q->captured, p);
         }
+        if (!q->heard) {
+            world.n_lost += q->captured.n;
+            world_clear(&q->captured);
+        }
         return;
     }
     while (runs && (p = world_take(&q->kept))) {
@@ -172,6 +176,7 @@ reset(struct world_qemu *q)
     world_clear(&q->captured);
     q->state = VM_ABSENT;
     q->capture = CAPTURE_OFF;
+    q->heard = false;
     q->incoming = q->loaded = q->granted = false;
     q->sending = q->cancelled = q->failed = q->paused = false;
     q->proceeding = false;
@@ -341,6 +346,7 @@ hypervisor_set_capture(struct hypervisor *hv, const struct uuid *vm OVS_UNUSED,
     }
     drain_tap(&h->qemu);
     h->qemu.capture = mode;
+    h->qemu.heard = h->qemu.heard || mode == CAPTURE_ARMED;
     drain_tap(&h->qemu);
     if (mode == CAPTURE_OFF) {
         world_clear(&h->qemu.captured);
@@ -353,7 +359,7 @@ hypervisor_capture(struct hypervisor *hv, const struct uuid *vm OVS_UNUSED)
 {
     struct world_host *h = host_of(hv);
 
-    return (h->qemu.capture == CAPTURE_OFF ? NULL
+    return (h->qemu.capture == CAPTURE_OFF || !h->qemu.heard ? NULL
             : (struct capture *) &h->qemu.captured);
 }
 

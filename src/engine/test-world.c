@@ -373,6 +373,7 @@ world_kill_agent(int host)
     h->datapath = NULL;
     h->n_syncs = 0;
     memset(h->qemu.polls, 0, sizeof h->qemu.polls);
+    h->qemu.heard = false;
     world_clear(&h->hold);
     for (int i = 0; i < N_HOSTS; i++) {
         world.links[host][i].epoch++;

@@ -98,6 +98,7 @@ struct world_qemu {
     enum vm_state state;
     bool incoming, loaded, load_failed, granted;
     enum capture_mode capture;
+    bool heard;                 /* By the agent that armed the capture. */
     struct frame_queue tap;     /* Towards the guest. */
     struct frame_queue kept;    /* In its filter, while it is stopped. */
     struct frame_queue captured;
