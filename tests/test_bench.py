@@ -72,6 +72,7 @@ def test_list():
     (["handover", "--runs", "x"], "--runs"),
     (["handover", "-o", "xml"], "-o"),
     (["handover", "again"], "too many"),
+    (["faults", "--rows", "link-nowhere"], 'has no row "link-nowhere"'),
 ])
 def test_usage(args, words):
     result = bench(*args)
@@ -153,6 +154,30 @@ def test_moves():
     assert near[0]["net_after_ms"] < near[1]["net_after_ms"]
     assert {row["part"] for row in document["rows"] if row["row"] == "restart"} \
         == {"agent", "manager", "store"}
+    assert remains() == []
+
+
+def test_faults():
+    """Some of the ways in which a move can go wrong, once each."""
+    needs_mini()
+    rows = ["destination-agent-copy", "destination-qemu-continued", "source-agent-granted",
+            "cancel-copy"]
+    result = bench("faults", "--rows", ",".join(rows), "--runs", 1, "-o", "json")
+    document = json.loads(result.stdout)
+    check_document(document)
+    assert [row["row"] for row in document["rows"]] == rows
+    for row in document["rows"]:
+        assert "failure" not in row, row
+        assert (row["ended_well"], row["one_copy"], row["running"]) == (1, 1, 1), row
+        assert row["held_ms"] > 100
+        assert row["duplicated"] == 0, row
+        # As above.
+        assert row["lost"] <= row["switch_drops"], row
+    results = {row["row"]: row["result"] for row in document["rows"]}
+    assert results["cancel-copy"] == "rolled-back"
+    assert results["source-agent-granted"] == "completed"
+    checks = {check["name"] for check in document["checks"]}
+    assert {f"{row}.{figure}" for row in rows for figure in ("ended", "one_copy", "lost")} <= checks
     assert remains() == []
 
 

@@ -91,7 +91,11 @@ bring_up(const struct arena_config *config, struct arena *arena,
          struct err *err)
 {
     char *path = xasprintf("%s/%s.yaml", config->folder, config->lab);
-    struct lab_up up = { .file = path, .progress = config->progress };
+    struct lab_up up = {
+        .file = path,
+        .test_faults = config->test_faults,
+        .progress = config->progress,
+    };
     struct problems problems = PROBLEMS_INIT;
 
     int error = write_lab_file(config, path, err);
@@ -156,6 +160,12 @@ arena_sweep(const char *lab, struct progress *progress)
 }
 
 const char *
+arena_lab(const struct arena *arena)
+{
+    return arena->lab;
+}
+
+const char *
 arena_netns(const struct arena *arena, const char *node)
 {
     for (int i = 0; i < ARENA_N_CORRESPONDENTS; i++) {
@@ -169,6 +179,33 @@ arena_netns(const struct arena *arena, const char *node)
         }
     }
     OVS_NOT_REACHED();
+}
+
+char *
+arena_router_netns(const struct arena *arena, size_t host,
+                   char buf[PLAN_NETNS_LEN])
+{
+    char node[64];
+
+    snprintf(node, sizeof node, "%s-router", sites[host]);
+    return plan_netns(arena->lab, node, buf);
+}
+
+void
+arena_put_place(const struct arena *arena, const char *folder,
+                struct watch_place *place)
+{
+    ovs_strlcpy(place->folder, folder, sizeof place->folder);
+    for (size_t i = 0; i < ARENA_N_CORRESPONDENTS; i++) {
+        place->correspondents[i] = (struct prober_spec) {
+            .name = arena_correspondents[i],
+            .netns = arena->netns[i],
+            .address = ARENA_VM_ADDRESS,
+        };
+    }
+    place->guest.netns = arena->netns[ARENA_THIRD];
+    place->guest.address = ARENA_VM_ADDRESS;
+    place->echo = arena_addresses[ARENA_THIRD];
 }
 
 const char *
@@ -313,6 +350,13 @@ arena_cancel_move(struct arena *arena, const char *id, struct err *err)
     return error;
 }
 
+int
+arena_start_vm(struct arena *arena, struct err *err)
+{
+    return client_request(arena->client, "POST", "/vms/" ARENA_VM "/start",
+                          NULL, NULL, err);
+}
+
 /* The command line of 'pid', with a NUL behind each word. */
 static size_t
 read_command_line(pid_t pid, char *text, size_t size)
@@ -331,7 +375,7 @@ read_command_line(pid_t pid, char *text, size_t size)
 
 /* The VM's QEMU on 'host', with its command line; 0 if there is none. */
 static pid_t
-find_qemu(struct arena *arena, const char *host, char *text, size_t size,
+find_qemu(const struct arena *arena, const char *host, char *text, size_t size,
           size_t *length)
 {
     static const char name[] = "guest=" ARENA_VM;
@@ -346,12 +390,19 @@ find_qemu(struct arena *arena, const char *host, char *text, size_t size,
     return found;
 }
 
-int
-arena_kill_qemu(struct arena *arena, const char *host, struct err *err)
+pid_t
+arena_find_qemu(const struct arena *arena, const char *host)
 {
     char text[8192];
     size_t length;
-    pid_t pid = find_qemu(arena, host, text, sizeof text, &length);
+
+    return find_qemu(arena, host, text, sizeof text, &length);
+}
+
+int
+arena_kill_qemu(struct arena *arena, const char *host, struct err *err)
+{
+    pid_t pid = arena_find_qemu(arena, host);
 
     return pid && !kill(pid, SIGKILL) ? 0
            : err_set(err, ESRCH, "there is no QEMU on %s", host);

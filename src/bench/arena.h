@@ -12,10 +12,13 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "base/progress.h"
 #include "bench/move.h"
+#include "bench/watch.h"
+#include "lab/plan.h"
 
 struct arena;
 struct json;
@@ -35,6 +38,7 @@ struct arena_config {
     const char *folder;         /* For the lab file; exists. */
     double delay_ms;            /* Of each site's link, one way. */
     unsigned int memory_mib;    /* Of the VM. */
+    bool test_faults;           /* Agents have fault points; see harm.h. */
     struct progress *progress;
 };
 
@@ -47,8 +51,19 @@ void arena_destroy(struct arena *, bool keep);
 /* Takes down the lab of this name, if there is one. */
 void arena_sweep(const char *lab, struct progress *);
 
+/* Its lab's name. */
+const char *arena_lab(const struct arena *);
+
 /* The namespace of a correspondent or host; valid as long as the arena. */
 const char *arena_netns(const struct arena *, const char *node);
+
+/* The namespace of the router of the i-th host's site. */
+char *arena_router_netns(const struct arena *, size_t host,
+                         char buf[PLAN_NETNS_LEN]);
+
+/* From where to watch the VM, with records in 'folder'. */
+void arena_put_place(const struct arena *, const char *folder,
+                     struct watch_place *);
 
 /* The address of the i-th host for migration streams. */
 const char *arena_stream_address(const struct arena *, size_t host);
@@ -76,6 +91,12 @@ int arena_wait_move(struct arena *, const char *id, struct json **migration,
 /* Waits until the copy is under way. */
 int arena_wait_copy(struct arena *, const char *id, struct err *);
 int arena_cancel_move(struct arena *, const char *id, struct err *);
+
+/* Asks that the VM, which has ended, be started again. */
+int arena_start_vm(struct arena *, struct err *);
+
+/* The VM's QEMU on 'host'; 0 if there is none. */
+pid_t arena_find_qemu(const struct arena *, const char *host);
 
 /* Kills the VM's QEMU on 'host'. */
 int arena_kill_qemu(struct arena *, const char *host, struct err *);

@@ -3,10 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "bench/faults.h"
 #include "bench/handover.h"
 #include "openvswitch/util.h"
 #include "util.h"
@@ -16,6 +20,8 @@
 const struct bench benches[] = {
     { "handover", "what talks to a VM loses nothing when it moves",
       handover_row_name, handover_run },
+    { "faults", "a move that something goes wrong with loses no VM",
+      faults_row_name, faults_run },
 };
 const size_t n_benches = ARRAY_SIZE(benches);
 
@@ -48,6 +54,40 @@ bench_find_unknown_row(const struct bench *bench, const char *rows)
         rows += len + (rows[len] == ',');
     }
     return NULL;
+}
+
+bool
+bench_is_listed(const struct bench_options *options, const char *name)
+{
+    const char *rows = options->rows;
+    size_t len = strlen(name);
+
+    for (const char *p = rows; p && (p = strstr(p, name)); p++) {
+        if ((p == rows || p[-1] == ',') && (!p[len] || p[len] == ',')) {
+            return true;
+        }
+    }
+    return !rows;
+}
+
+int
+bench_folder_make(struct err *err)
+{
+    return mkdir(BENCH_FOLDER, 0755)
+           ? err_set(err, errno, BENCH_FOLDER": %s", ovs_strerror(errno)) : 0;
+}
+
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    remove(path);
+    return 0;
+}
+
+void
+bench_folder_remove(void)
+{
+    nftw(BENCH_FOLDER, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 int

@@ -46,6 +46,15 @@ const struct bench *bench_find(const char *name);
  * first that is not, for the caller to free. */
 char *bench_find_unknown_row(const struct bench *, const char *rows);
 
+/* Do the options choose the row 'name'? */
+bool bench_is_listed(const struct bench_options *, const char *name);
+
+/* Where benchmarks put their files. */
+#define BENCH_FOLDER "/run/watari-bench"
+
+int bench_folder_make(struct err *);
+void bench_folder_remove(void);
+
 /* Only one benchmark may run on a machine: they would measure each other.
  * '*fd' is to be closed afterwards; EBUSY while there is another. */
 int bench_lock(int *fd, struct err *);

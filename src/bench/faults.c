@@ -25,7 +25,8 @@
 #define STORE_MS 5000
 #define CHANNEL_MS 3000
 #define LINK_MS 5000
-#define CANCEL_MS 100           /* An order is everywhere by then. */
+#define CANCEL_MS 1500          /* A guest may stand still for 2 s. */
+#define POLL_MS 2
 
 static const char *
 source(const struct faults_move *m)
@@ -130,8 +131,17 @@ static int
 cancel(const struct faults_move *m, struct err *err)
 {
     int error = arena_cancel_move(m->arena, m->id, err);
+    bool known = false;
 
-    return error ? error : interrupt_sleep(CANCEL_MS, err);
+    for (int ms = 0; !error && ms < CANCEL_MS; ms += POLL_MS) {
+        error = harm_is_cancelled(m->arena, source(m), &known, err);
+        if (error || known) {
+            return error;
+        }
+        error = interrupt_sleep(POLL_MS, err);
+    }
+    return error ? error : err_set(err, ETIMEDOUT, "the agent has not heard "
+                                   "that the move is to be cancelled");
 }
 
 static const struct faults_kind destination_agent = {

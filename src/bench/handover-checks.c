@@ -8,6 +8,7 @@
 
 #include "base/json-get.h"
 #include "bench/handover-private.h"
+#include "bench/series.h"
 #include "bench/stats.h"
 #include "openvswitch/json.h"
 #include "openvswitch/util.h"
@@ -23,83 +24,11 @@
 #define STALL_ALLOWANCE_MS 100. /* Besides the round trip. */
 #define SEED 20230
 
-/* A figure of all runs of a row, in their order; NAN where a run lacks it. */
-struct series {
-    double *values;
-    size_t n;
-};
-
-static struct series
-collect(const struct document *d, const char *row, const char *scheme,
-        const char *figure)
-{
-    size_t n_rows = json_length(d->rows);
-    struct series s = { xcalloc(n_rows + 1, sizeof *s.values), 0 };
-
-    for (size_t i = 0; i < n_rows; i++) {
-        const struct json *r = json_at(d->rows, i);
-
-        if (!strcmp(json_get_string(r, "row"), row)
-            && !strcmp(json_get_string(r, "scheme"), scheme)) {
-            s.values[s.n++] = json_get_number(r, figure, NAN);
-        }
-    }
-    return s;
-}
-
-/* Drops what is missing. */
-static void
-compress(struct series *s)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < s->n; i++) {
-        if (!isnan(s->values[i])) {
-            s->values[n++] = s->values[i];
-        }
-    }
-    s->n = n;
-}
-
-static struct series
-collect_known(const struct document *d, const char *row, const char *scheme,
-              const char *figure)
-{
-    struct series s = collect(d, row, scheme, figure);
-
-    compress(&s);
-    return s;
-}
-
-static double
-sum(const struct document *d, const char *row, const char *scheme,
-    const char *figure)
-{
-    struct series s = collect_known(d, row, scheme, figure);
-    double total = 0;
-
-    for (size_t i = 0; i < s.n; i++) {
-        total += s.values[i];
-    }
-    free(s.values);
-    return total;
-}
-
-static bool
-has(const struct document *d, const char *row, const char *scheme,
-    const char *figure)
-{
-    struct series s = collect_known(d, row, scheme, figure);
-
-    free(s.values);
-    return s.n > 0;
-}
-
 static double
 median(const struct document *d, const char *row, const char *scheme,
        const char *figure)
 {
-    struct series s = collect_known(d, row, scheme, figure);
+    struct series s = series_collect_known(d, row, scheme, figure);
     double value = stats_median(s.values, s.n);
 
     free(s.values);
@@ -110,14 +39,14 @@ median(const struct document *d, const char *row, const char *scheme,
 static struct stats_interval
 paired(const struct document *d, const char *row, const char *figure)
 {
-    struct series ours = collect(d, row, SCHEME_OURS, figure);
-    struct series l2 = collect(d, row, SCHEME_L2, figure);
+    struct series ours = series_collect(d, row, SCHEME_OURS, figure);
+    struct series l2 = series_collect(d, row, SCHEME_L2, figure);
 
     ours.n = MIN(ours.n, l2.n);
     for (size_t i = 0; i < ours.n; i++) {
         ours.values[i] -= l2.values[i];         /* NAN if one is. */
     }
-    compress(&ours);
+    series_compress(&ours);
     struct stats_interval interval = stats_bootstrap(ours.values, ours.n,
                                                      SEED);
     free(ours.values);
@@ -145,8 +74,8 @@ static void
 check_none(struct document *d, const char *row, const char *figure,
            const char *unit)
 {
-    check(d, row, figure, has(d, row, SCHEME_OURS, figure),
-          sum(d, row, SCHEME_OURS, figure), unit, "==", 0);
+    check(d, row, figure, series_has(d, row, SCHEME_OURS, figure),
+          series_sum(d, row, SCHEME_OURS, figure), unit, "==", 0);
 }
 
 /* A count in PER packets. */
@@ -154,11 +83,11 @@ static void
 check_rare(struct document *d, const char *row, const char *figure,
            const char *of, const char *relation, double bar)
 {
-    double n = sum(d, row, SCHEME_OURS, of);
-    bool known = n > 0 && has(d, row, SCHEME_OURS, figure);
+    double n = series_sum(d, row, SCHEME_OURS, of);
+    bool known = n > 0 && series_has(d, row, SCHEME_OURS, figure);
 
     check(d, row, figure, known,
-          known ? sum(d, row, SCHEME_OURS, figure) * PER / n : 0,
+          known ? series_sum(d, row, SCHEME_OURS, figure) * PER / n : 0,
           "per 10,000", relation, bar);
 }
 
@@ -205,8 +134,8 @@ static void
 check_near(struct document *d, const struct handover_row *row)
 {
     const char *name = row->name;
-    bool known = has(d, name, SCHEME_OURS, "blackout_ms")
-                 && has(d, name, SCHEME_L2, "blackout_ms");
+    bool known = series_has(d, name, SCHEME_OURS, "blackout_ms")
+                 && series_has(d, name, SCHEME_L2, "blackout_ms");
 
     check_moves(d, name);
     check(d, name, "net_after_ms", known,
@@ -222,8 +151,8 @@ static void
 check_far(struct document *d, const struct handover_row *row)
 {
     const char *name = row->name;
-    bool known = has(d, name, SCHEME_OURS, "gap_beyond_ms")
-                 && has(d, name, SCHEME_L2, "gap_beyond_ms");
+    bool known = series_has(d, name, SCHEME_OURS, "gap_beyond_ms")
+                 && series_has(d, name, SCHEME_L2, "gap_beyond_ms");
 
     check_moves(d, name);
     check(d, name, "gap_beyond_ms", known,
@@ -240,7 +169,7 @@ check_tcp(struct document *d, const struct handover_row *row)
     check_completed(d, name);
     check_none(d, name, "resets", "connections");
     check_none(d, name, "retransmitted", "segments");
-    check(d, name, "stall_ms", has(d, name, SCHEME_OURS, "stall_ms"),
+    check(d, name, "stall_ms", series_has(d, name, SCHEME_OURS, "stall_ms"),
           median(d, name, SCHEME_OURS, "stall_ms"), "ms", "<=",
           median(d, name, "whole", "rtt_ms") + STALL_ALLOWANCE_MS);
 }
@@ -255,8 +184,8 @@ check_dirty(struct document *d, const struct handover_row *row)
 static void
 check_fault(struct document *d, const struct handover_row *row)
 {
-    struct series s = collect(d, row->name, SCHEME_OURS, "rolled_back");
-    double back = sum(d, row->name, SCHEME_OURS, "rolled_back");
+    struct series s = series_collect(d, row->name, SCHEME_OURS, "rolled_back");
+    double back = series_sum(d, row->name, SCHEME_OURS, "rolled_back");
 
     check(d, row->name, "rolled_back", s.n > 0, back, "moves", "==", s.n);
     check_probes(d, row->name);
@@ -313,10 +242,7 @@ derive(struct document *d, const char *name)
 }
 
 /* What the summaries show. */
-static const struct figure {
-    const char *name, *unit;
-    bool is_count;
-} figures[] = {
+static const struct series_figure figures[] = {
     { "sent", "probes", true },
     { "lost", "probes", true },
     { "lost_outside", "probes", true },
@@ -339,40 +265,11 @@ static const struct figure {
     { "fences_missed", "fences", true },
 };
 
-static void
-summarize(struct document *d, const char *row, const char *scheme)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(figures); i++) {
-        const struct figure *f = &figures[i];
-        struct series s = collect_known(d, row, scheme, f->name);
-
-        if (s.n) {
-            struct json *json = json_object_create();
-
-            json_object_put_string(json, "row", row);
-            json_object_put_string(json, "scheme", scheme);
-            json_object_put_string(json, "figure", f->name);
-            json_object_put_string(json, "unit", f->unit);
-            json_object_put(json, "n", json_integer_create(s.n));
-            document_put_number(json, "median", stats_median(s.values, s.n));
-            document_put_number(json, "p99",
-                                stats_percentile(s.values, s.n, .99));
-            document_put_number(json, "max", stats_max(s.values, s.n));
-            if (f->is_count) {
-                document_put_number(json, "total",
-                                    sum(d, row, scheme, f->name));
-            }
-            json_array_add(d->summary, json);
-        }
-        free(s.values);
-    }
-}
-
 /* Of how our figures differ from those of plain L2. */
 static void
 summarize_difference(struct document *d, const char *row, const char *figure)
 {
-    struct series l2 = collect_known(d, row, SCHEME_L2, figure);
+    struct series l2 = series_collect_known(d, row, SCHEME_L2, figure);
 
     if (l2.n) {
         struct stats_interval interval = paired(d, row, figure);
@@ -394,10 +291,10 @@ void
 handover_check(struct document *d, const struct handover_row *row)
 {
     derive(d, row->name);
-    summarize(d, row->name, SCHEME_OURS);
-    summarize(d, row->name, SCHEME_L2);
-    summarize(d, row->name, "whole");
-    if (has(d, row->name, SCHEME_OURS, "sent")) {
+    series_summarize(d, row->name, SCHEME_OURS, figures, ARRAY_SIZE(figures));
+    series_summarize(d, row->name, SCHEME_L2, figures, ARRAY_SIZE(figures));
+    series_summarize(d, row->name, "whole", figures, ARRAY_SIZE(figures));
+    if (series_has(d, row->name, SCHEME_OURS, "sent")) {
         summarize_difference(d, row->name, "blackout_ms");
         summarize_difference(d, row->name, "gap_ms");
     }

@@ -2,7 +2,6 @@
 #include "bench/handover.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +19,6 @@
 #include "util.h"
 
 #define MEMORY_MIB 256
-#define FOLDER "/run/watari-bench"
 #define LAB_NEAR "bench-near"
 #define LAB_FAR "bench-far"
 #define FAR_DELAY_MS 25         /* Of each site's link: 50 ms between two. */
@@ -169,18 +167,8 @@ void
 handover_arena_place(struct handover *h, const char *row, unsigned int run,
                      struct watch_place *place)
 {
+    arena_put_place(h->arena, h->folder, place);
     place_folder(h, row, SCHEME_OURS, run, place);
-    for (size_t i = 0; i < ARENA_N_CORRESPONDENTS; i++) {
-        place->correspondents[i] = (struct prober_spec) {
-            .name = arena_correspondents[i],
-            .netns = arena_netns(h->arena, arena_correspondents[i]),
-            .address = ARENA_VM_ADDRESS,
-        };
-    }
-    place->guest.netns = arena_netns(h->arena,
-                                     arena_correspondents[ARENA_THIRD]);
-    place->guest.address = ARENA_VM_ADDRESS;
-    place->echo = arena_addresses[ARENA_THIRD];
 }
 
 void
@@ -199,20 +187,6 @@ handover_l2_place(struct handover *h, const char *row, unsigned int run,
     place->guest.netns = L2_NEAR_NETNS;
     place->guest.address = L2_GUEST;
     place->echo = L2_NEAR;
-}
-
-/* Is 'name' in the comma-separated list 'names'? */
-static bool
-is_listed(const char *names, const char *name)
-{
-    size_t len = strlen(name);
-
-    for (const char *p = strstr(names, name); p; p = strstr(p + 1, name)) {
-        if ((p == names || p[-1] == ',') && (!p[len] || p[len] == ',')) {
-            return true;
-        }
-    }
-    return false;
 }
 
 const char *
@@ -235,19 +209,6 @@ run_row(struct handover *h, const struct handover_row *row, struct err *err)
     return error ? err_add(err, error, "%s", row->name) : 0;
 }
 
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    remove(path);
-    return 0;
-}
-
-static void
-remove_folder(void)
-{
-    nftw(FOLDER, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
 /* Removes what a benchmark that was killed, or kept, has left: nobody else
  * runs one now. */
 static void
@@ -256,7 +217,7 @@ sweep(struct handover *h)
     l2_sweep();
     arena_sweep(LAB_NEAR, h->progress);
     arena_sweep(LAB_FAR, h->progress);
-    remove_folder();
+    bench_folder_remove();
 }
 
 int
@@ -265,18 +226,17 @@ handover_run(const struct bench_options *options, struct document *document,
 {
     struct handover h = {
         .options = options, .document = document, .progress = progress,
-        .folder = FOLDER,
+        .folder = BENCH_FOLDER,
     };
 
-    int error = 0;
-
     sweep(&h);
-    if (mkdir(FOLDER, 0755)) {
-        return err_set(err, errno, FOLDER": %s", ovs_strerror(errno));
+    int error = bench_folder_make(err);
+    if (error) {
+        return error;
     }
     machine_info_put(document->machine);
     for (size_t i = 0; i < ARRAY_SIZE(rows) && !error; i++) {
-        bool wanted = options->rows ? is_listed(options->rows, rows[i].name)
+        bool wanted = options->rows ? bench_is_listed(options, rows[i].name)
                       : !rows[i].optional;
 
         error = wanted ? run_row(&h, &rows[i], err) : 0;
@@ -287,10 +247,10 @@ handover_run(const struct bench_options *options, struct document *document,
     end_l2(&h);
     end_arena(&h, keep);
     if (!keep) {
-        remove_folder();
+        bench_folder_remove();
     } else {
-        progress_say(progress, "records are in "FOLDER"; the next run, or "
-                     "\"watari lab down\", removes what was kept");
+        progress_say(progress, "records are in "BENCH_FOLDER"; the next run, "
+                     "or \"watari lab down\", removes what was kept");
     }
     return error;
 }

@@ -20,16 +20,17 @@
 #include "util.h"
 
 #define TOOL_TIMEOUT_MS 5000
+#define FAULT "watari/fault"
 #define DEATH_TIMEOUT_MS 5000
 #define DEATH_POLL_MS 2
 
 /* Before the rule that looks into the kernel's main table. */
 #define RULE_PRIORITY "100"
 
-/* Sends an order to an agent's fault points. */
+/* Sends an order to an agent's control socket. */
 static int
-order(const struct arena *arena, const char *host, int argc, char *argv[],
-      char **reply, struct err *err)
+order(const struct arena *arena, const char *host, const char *command,
+      int argc, char *argv[], char **reply, struct err *err)
 {
     char *path = xasprintf(STATE_ROOT"/%s/%s/agent.ctl", arena_lab(arena),
                            host);
@@ -38,8 +39,8 @@ order(const struct arena *arena, const char *host, int argc, char *argv[],
 
     int error = unixctl_client_create(path, &rpc);
     if (!error) {
-        error = unixctl_client_transact(rpc, "watari/fault", argc, argv,
-                                        &result, &refusal);
+        error = unixctl_client_transact(rpc, command, argc, argv, &result,
+                                        &refusal);
         jsonrpc_close(rpc);
     }
     if (error) {
@@ -64,7 +65,7 @@ harm_hold(const struct arena *arena, const char *host, const char *point,
 {
     char *argv[] = { "set", CONST_CAST(char *, point), "hold" };
 
-    return order(arena, host, ARRAY_SIZE(argv), argv, NULL, err);
+    return order(arena, host, FAULT, ARRAY_SIZE(argv), argv, NULL, err);
 }
 
 int
@@ -74,7 +75,7 @@ harm_is_held(const struct arena *arena, const char *host, const char *point,
     char *argv[] = { "show" };
     char *text;
 
-    int error = order(arena, host, ARRAY_SIZE(argv), argv, &text, err);
+    int error = order(arena, host, FAULT, ARRAY_SIZE(argv), argv, &text, err);
     if (!error) {
         char *line = xasprintf("%s held: ", point);
 
@@ -90,7 +91,21 @@ harm_release(const struct arena *arena, const char *host, struct err *err)
 {
     char *argv[] = { "release" };
 
-    return order(arena, host, ARRAY_SIZE(argv), argv, NULL, err);
+    return order(arena, host, FAULT, ARRAY_SIZE(argv), argv, NULL, err);
+}
+
+int
+harm_is_cancelled(const struct arena *arena, const char *host,
+                  bool *cancelled, struct err *err)
+{
+    char *text;
+
+    int error = order(arena, host, "watari/status", 0, NULL, &text, err);
+    if (!error) {
+        *cancelled = strstr(text, "to be cancelled");
+        free(text);
+    }
+    return error;
 }
 
 static int

@@ -286,10 +286,11 @@ outgoing_format(const struct engine *e, struct ds *s)
     const struct outgoing *o;
 
     HMAP_FOR_EACH (o, node, &e->outgoing) {
-        ds_put_format(s, "migration "UUID_FMT": %s to %s, %s %s%s%s\n",
+        ds_put_format(s, "migration "UUID_FMT": %s to %s, %s %s%s%s%s\n",
                       UUID_ARGS(&o->migration), o->vm.name,
                       o->destination_name, modes[o->run.mark.mode],
                       outgoing_steps[o->run.mark.at].name,
+                      o->cancel ? ", to be cancelled" : "",
                       o->run.cause.code ? ": " : "", o->run.cause.text);
     }
 }
