@@ -232,6 +232,38 @@ def test_store_away(tmp_path):
         store.stop()
 
 
+def processor_seconds(process):
+    """User and system time of a process so far."""
+    with open(f"/proc/{process.pid}/stat", encoding="ascii") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_idle_while_the_store_is_away(tmp_path):
+    """A write that the store did not answer waits without turning the loop."""
+    store = Store(tmp_path)
+    manager = Manager(store)
+    try:
+        assert manager.call("PUT", "/config", CONFIG)[0] == 200
+        store.pause()
+        results = []
+        thread = threading.Thread(target=lambda: results.append(
+            manager.call("POST", "/vms/web1/stop")))
+        thread.start()
+        time.sleep(0.5)         # It is on its way.
+        store.kill()
+        wait_for(lambda: manager.get("/status")[1]["store"] == "not connected")
+        before = processor_seconds(manager.process)
+        time.sleep(1)
+        assert processor_seconds(manager.process) - before < 0.3
+        store.start()
+        thread.join(20)
+        assert results[0][0] == 200
+    finally:
+        manager.stop()
+        store.stop()
+
+
 def test_configuration_is_read_again(store, tmp_path):
     """SIGHUP: a new token holds at once, a wrong file changes nothing."""
     token, log = tmp_path / "token", tmp_path / "log"

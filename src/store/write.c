@@ -134,14 +134,21 @@ write_queue(struct store *store, const struct write_class *class,
     return ticket;
 }
 
+/* Can nothing be tried?  Whoever waits is woken by the connection. */
+static bool
+is_away(const struct store *store)
+{
+    return (!ovsdb_idl_has_ever_connected(store->idl)
+            || !ovsdb_idl_is_connected(store->idl));
+}
+
 void
 write_run(struct store *store, long long now)
 {
     if (store->txn) {
         check_committing(store, now);
     }
-    if (!ovsdb_idl_has_ever_connected(store->idl)
-        || !ovsdb_idl_is_connected(store->idl)) {
+    if (is_away(store)) {
         return;
     }
     if (store->retry_at) {
@@ -166,6 +173,8 @@ write_wait(struct store *store)
 {
     if (store->txn) {
         ovsdb_idl_txn_wait(store->txn);
+    } else if (is_away(store)) {
+        /* Times may have passed that only write_run() can clear. */
     } else if (store->retry_at) {
         poll_timer_wait_until(store->retry_at);
     } else {
