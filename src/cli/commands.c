@@ -10,7 +10,8 @@
 #include "base/nearest.h"
 
 static const struct command_table *const tables[] = {
-    &lab_commands, &vm_commands, &object_commands, &other_commands,
+    &lab_commands, &vm_commands, &object_commands, &pki_commands,
+    &other_commands,
 };
 
 const struct command *
