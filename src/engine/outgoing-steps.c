@@ -211,7 +211,9 @@ undo_listen(void *o_, struct err *err OVS_UNUSED)
         o->undo_since = e->now_ms;
         move_tell_forget(o);
     }
-    if (!o->aborted && !o->declined.code) {
+    /* Who has declined has forgotten us, but if packets went there, those that
+     * it gives back have to find us here. */
+    if (!o->aborted && (!o->declined.code || o->flipped)) {
         outgoing_say(o, MESSAGE_ABORT, &o->said_abort, NULL);
         if (e->now_ms < o->undo_since + ABORT_MS) {
             return STEP_WAIT;
