@@ -192,6 +192,7 @@ def test_no_unit_has_more_than_it_needs(units):
         assert unit.get("NoNewPrivileges") == "yes", name
         assert unit.get("ProtectSystem") == "strict", name
         assert unit.get("Restart") == "always", name
+        assert unit.get("SystemCallErrorNumber") == "EPERM", name   # Nobody is killed by it.
         if name != "watari-agent":
             assert unit.get("CapabilityBoundingSet") == "", name
             assert unit.get("User"), name
