@@ -117,7 +117,7 @@ def test_cancel(store, applied, web1):
     assert applied.call("POST", "/migrations/x/cancel")[0] == 404
 
 
-def test_resolve(store, applied, web1):
+def test_resolve(store, agent, applied, web1):
     """Only of a stuck migration, and only one of its two hosts."""
     migration = applied.call("POST", web1, {"to": "o1"})[1]
     uuid, source, destination = (migration[key] for key in ("uuid", "from", "to"))
@@ -125,6 +125,8 @@ def test_resolve(store, applied, web1):
     status, problem = applied.call("POST", path, {"runs_on": source})
     assert status == 409 and "stuck" in problem["detail"]
     store.update("Migration", uuid, state="stuck")
+    store.update("VM", agent.uuid("VM", "web1"), migration=ref(uuid))
+    wait_for(lambda: applied.get("/vms/web1")[1]["state"] == "stuck")
     for body, word in ({}, "runs_on"), ({"runs_on": "n1"}, source), ({"runs_on": "no"}, source), \
             ({"runs_on": source, "x": 1}, "x"):
         status, problem = applied.call("POST", path, body)

@@ -284,6 +284,10 @@ show_vm_state(const struct store *store, const struct dbrec_vm *vm)
 {
     const struct dbrec_instance *instance = state_instance(store, vm);
 
+    if (vm->migration && !strcmp(vm->migration->state,
+                                 migration_state_name(MOVE_STUCK))) {
+        return "stuck";
+    }
     if (vm->migration && instance && !strcmp(instance->state, "running")) {
         return "migrating";
     }
