@@ -128,8 +128,9 @@ register_host(struct agent *a)
     ovs_strlcpy(host.name, o->name, sizeof host.name);
     ovs_strlcpy(host.site_name, o->site, sizeof host.site_name);
     snprintf(host.channel, sizeof host.channel,
-             strchr(o->address, ':') ? "tcp:[%s]:%d" : "tcp:%s:%d",
-             o->address, port ? atoi(port + 1) : CHANNEL_PORT);
+             strchr(o->address, ':') ? "%s:[%s]:%d" : "%s:%s:%d",
+             tls_is_on(&o->tls) ? "ssl" : "tcp", o->address,
+             port ? atoi(port + 1) : CHANNEL_PORT);
     a->registered = hosts_put(a->store, &host, &facts);
 }
 
@@ -144,7 +145,8 @@ begin(struct agent *a)
     /* Frames on the port behind that of messages. */
     char *colon = strchr(frames, ':');
     char *rest = strchr(colon + 1, ':');
-    char *listen_frames = xasprintf("ptcp:%d%s", atoi(colon + 1) + 1,
+    char *listen_frames = xasprintf("%.*s:%d%s", (int) (colon - frames),
+                                    frames, atoi(colon + 1) + 1,
                                     rest ? rest : "");
 
     a->host = *store_host(a->store);
@@ -232,6 +234,40 @@ tell_notes(struct agent *a, long long wall_ms)
     }
 }
 
+/* The channel speaks to those that the store knows. */
+static void
+tell_channel_hosts(struct agent *a)
+{
+    if (a->hosts_seqno == store_seqno(a->store)
+        || !store_is_connected(a->store)) {
+        return;
+    }
+    a->hosts_seqno = store_seqno(a->store);
+
+    struct host *hosts;
+    size_t n = hosts_list(a->store, &hosts);
+    struct channel_host *known = xcalloc(n + 1, sizeof *known);
+    for (size_t i = 0; i < n; i++) {
+        known[i].uuid = hosts[i].uuid;
+        ovs_strlcpy(known[i].name, hosts[i].name, sizeof known[i].name);
+    }
+    channel_set_hosts(a->channel, known, n);
+    free(known);
+    free(hosts);
+}
+
+static void
+tell_refusals(struct agent *a, long long wall_ms)
+{
+    char *text;
+
+    while ((text = channel_next_refusal(a->channel))) {
+        VLOG_WARN("%s", text);
+        events_add(a->store, "host", a->options->name, text, wall_ms);
+        free(text);
+    }
+}
+
 static void
 agent_run(struct agent *a)
 {
@@ -241,6 +277,7 @@ agent_run(struct agent *a)
     hypervisor_run(a->hypervisor, now_ms);
     if (a->channel) {
         channel_run(a->channel, now.mono_us, now.wall_us);
+        tell_refusals(a, wall_ms);
     }
     of_switch_run(a->of_switch, now_ms);
     if (a->engine) {
@@ -256,6 +293,9 @@ agent_run(struct agent *a)
     if (!a->engine && store_is_connected(a->store)
         && store_host(a->store)) {
         begin(a);
+    }
+    if (a->channel) {
+        tell_channel_hosts(a);
     }
     if (a->engine) {
         edge_run(a->edge, now_ms, wall_ms);
@@ -287,6 +327,16 @@ agent_wait(struct agent *a)
     }
 }
 
+static void
+warn_of_expiry(const struct agent *a)
+{
+    struct err err;
+
+    if (tls_check_time(&a->options->tls, time_wall(), &err)) {
+        VLOG_WARN("%s", err.text);
+    }
+}
+
 /* Reads the file again. */
 static void
 reload(struct agent *a)
@@ -302,6 +352,7 @@ reload(struct agent *a)
     }
     svec_destroy(&said);
     vlog_reopen_log_file();
+    warn_of_expiry(a);
     if (a->options->memory_mib != memory_mib) {
         a->registered = 0;      /* Its row says it. */
         if (a->engine) {
@@ -341,6 +392,7 @@ main(int argc, char *argv[])
     show_init(&agent);
     faults_init(&agent);
     agent_init(&agent);
+    warn_of_expiry(&agent);
     daemonize_complete();
 
     while (!exiting) {

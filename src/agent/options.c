@@ -57,7 +57,8 @@ static const struct setting rows[] = {
         .field.required = true, .field.check = check_address),
     ROW(channel, "channel", YAML_TEXT, "LISTEN",
         "where to listen for other agents; frames on the next port "
-        "[ptcp:6650:ADDRESS]", .field.check = check_channel),
+        "[ptcp:6650:ADDRESS; pssl:... with a certificate]",
+        .field.check = check_channel),
     ROW(wan_interface, "wan-interface", YAML_TEXT, "PORT",
         "the bridge's port on the site's network [wan]",
         .field.preset = "wan", .field.check = check_port),
@@ -88,6 +89,7 @@ static const struct setting rows[] = {
     ROW(test_faults, "test-faults", YAML_BOOL, NULL,
         "tests may hold or kill this agent by watari/fault; never on a real "
         "host", .where = SETTING_OPTION),
+    SETTINGS_TLS(options),
     SETTINGS_LOG(options),
 };
 
@@ -133,8 +135,10 @@ fill_in(void *options_)
                                       o->bridge));
     }
     if (!o->channel) {
-        o->channel = xasprintf(strchr(o->address, ':') ? "ptcp:%d:[%s]"
-                               : "ptcp:%d:%s", CHANNEL_PORT, o->address);
+        o->channel = xasprintf(strchr(o->address, ':') ? "%s:%d:[%s]"
+                               : "%s:%d:%s",
+                               tls_is_on(&o->tls) ? "pssl" : "ptcp",
+                               CHANNEL_PORT, o->address);
     }
     if (!o->watchdog) {
         o->watchdog = find_watchdog();
@@ -156,6 +160,14 @@ check(const void *options_, struct problems *problems)
     if (!strcmp(o->name, o->site)) {
         problems_add(problems, "host and site are both called \"%s\"; names "
                      "of hosts and sites are different", o->name);
+    }
+    tls_check(&o->tls, o->name, problems);
+    tls_check_remote(&o->tls, "store", o->store, problems);
+    if (o->channel && tls_is_on(&o->tls) != !strncmp(o->channel, "pssl:", 5)) {
+        problems_add(problems, tls_is_on(&o->tls)
+                     ? "\"channel\" is %s; with a certificate it is pssl:..."
+                     : "\"channel\" is %s, which needs \"private-key\", "
+                     "\"certificate\" and \"ca-cert\"", o->channel);
     }
     ADDR_FOR_EACH_FAMILY (family) {
         if (addr_is_none(&o->wan.of[family])
@@ -281,6 +293,7 @@ const struct settings_class options_class = {
     .n_rows = ARRAY_SIZE(rows),
     .size = sizeof(struct options),
     .log = offsetof(struct options, log),
+    .tls = offsetof(struct options, tls),
     .check = check,
     .fill_in = fill_in,
 };

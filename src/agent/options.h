@@ -24,6 +24,7 @@ struct options {
     uint64_t memory_mib;
     char *unixctl;
     bool test_faults;           /* See engine/fault.h. */
+    struct tls_files tls;
     struct settings_log log;
 };
 

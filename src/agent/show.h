@@ -22,6 +22,7 @@ struct agent {
     struct fault *fault;        /* Null without --test-faults. */
     write_ticket registered;    /* Our Host row... */
     unsigned int registered_seqno;      /* ...tried with this replica. */
+    unsigned int hosts_seqno;   /* What the channel knows of hosts. */
 
     /* From begin() on. */
     struct channel *channel;

@@ -132,7 +132,7 @@ print_manual(const struct settings_class *class)
         print_row(&class->rows[i]);
     }
     printf(".PP\n");
-    roff_put("--help lists the options of logging, daemons and TLS, which "
+    roff_put("--help lists the options of logging and daemons, which "
              "are those of all programs made with libopenvswitch.\n");
     printf(".SH SIGNALS\n.TP\n.B SIGHUP\n");
     roff_put("The file is read again.  What can change in a running program "
@@ -374,6 +374,14 @@ obey_log(const struct settings *s)
     }
 }
 
+static void
+obey_tls(const struct settings *s)
+{
+    if (s->class->tls) {
+        tls_load((const void *) ((const char *) s->values + s->class->tls));
+    }
+}
+
 /* The command line. */
 
 static void OVS_NO_RETURN
@@ -444,7 +452,8 @@ parse_options(struct settings *s, int argc, char *argv[], bool *check_only)
         { "version", no_argument, NULL, 'V' },
         VLOG_LONG_OPTIONS,
         DAEMON_LONG_OPTIONS,
-        STREAM_SSL_LONG_OPTIONS,
+        { "ssl-protocols", required_argument, NULL, OPT_SSL_PROTOCOLS },
+        { "ssl-ciphers", required_argument, NULL, OPT_SSL_CIPHERS },
     };
     const struct settings_class *class = s->class;
     struct option *all = xcalloc(ARRAY_SIZE(library) + class->n_rows + 1,
@@ -527,6 +536,7 @@ settings_create(const struct settings_class *class, int argc, char *argv[])
         exit(EXIT_SUCCESS);
     }
     obey_log(s);
+    obey_tls(s);
     if (get_log(s)->file && !s->has_log_file
         && vlog_set_log_file(get_log(s)->file)) {
         exit(EXIT_FAILURE);     /* The library has said why. */
@@ -611,6 +621,7 @@ settings_reload(struct settings *s, struct svec *said)
             svec_add_nocopy(said, xasprintf("%s says nothing new", s->file));
         }
         obey_log(s);
+        obey_tls(s);
     }
     free_values(s, new);
     int error = problems.n ? EINVAL : 0;

@@ -6,7 +6,7 @@
  * One table has a row for each: it feeds the parsers of both, the help, the
  * manual page and --check-config.  A row named "wan-interface" is the option
  * --wan-interface and the key "wan-interface" of the file; what an option
- * says wins.  Options of the library (logging, daemons, TLS) come on top.
+ * says wins.  Options of the library (logging, daemons) come on top.
  *
  * To add a setting, add a member to the program's struct and a row to its
  * table.
@@ -20,6 +20,7 @@
 
 #include "base/err.h"
 #include "base/problems.h"
+#include "base/tls.h"
 #include "base/yamlfile.h"
 
 struct svec;
@@ -64,6 +65,19 @@ struct settings_log {
             "where to log, too", .field.check = settings_check_path, \
             .where = SETTING_KEY)
 
+/* The rows of 'struct tls_files tls' in 'struct STRUCT'.  The program's check
+ * calls tls_check().  The paths stay; what is in the files is read again. */
+#define SETTINGS_TLS(STRUCT) \
+    SETTING(STRUCT, tls.private_key, "private-key", YAML_TEXT, "FILE", \
+            "our key, in PEM", .field.check = settings_check_path), \
+    SETTING(STRUCT, tls.certificate, "certificate", YAML_TEXT, "FILE", \
+            "our certificate, as \"watari pki issue\" makes it; with it, " \
+            "TLS is required of others, too", \
+            .field.check = settings_check_path), \
+    SETTING(STRUCT, tls.ca_cert, "ca-cert", YAML_TEXT, "FILE", \
+            "whose certificates we believe", \
+            .field.check = settings_check_path)
+
 struct settings_class {
     const char *program, *version;      /* "watari-agent" */
     const char *what;           /* "the agent's configuration" */
@@ -76,6 +90,7 @@ struct settings_class {
     size_t n_rows;
     size_t size;                /* Of the program's struct... */
     size_t log;                 /* ...and where its settings_log is. */
+    size_t tls;                 /* Where its tls_files are; 0: nowhere. */
 
     /* Adds to the problems what is wrong with the whole, each a sentence
      * without a place.  May be null. */

@@ -19,7 +19,7 @@ static yamlfile_check_func check_listen, check_token_file;
 
 static const struct setting rows[] = {
     ROW(store, "store", YAML_TEXT, "REMOTE",
-        "the store, as tcp:192.0.2.1:6640; several with commas",
+        "the store, as tcp:192.0.2.1:6640 or ssl:...; several with commas",
         .field.required = true, .field.check = settings_check_remotes),
     ROW(unix_path, "unix", YAML_TEXT, "PATH",
         "socket for the REST interface, without a token for root",
@@ -35,6 +35,7 @@ static const struct setting rows[] = {
         .field.check = check_token_file, .live = true),
     ROW(unixctl, "unixctl", YAML_TEXT, "SOCKET",
         "control socket for ovs-appctl [manager.ctl beside the other]"),
+    SETTINGS_TLS(options),
     SETTINGS_LOG(options),
 };
 
@@ -102,6 +103,8 @@ check(const void *options_, struct problems *problems)
     if ((o->listen || o->listen_fd) && !o->token_file) {
         problems_add(problems, "\"listen\" needs a \"token-file\"");
     }
+    tls_check(&o->tls, NULL, problems);
+    tls_check_remote(&o->tls, "store", o->store, problems);
 }
 
 static void
@@ -133,6 +136,7 @@ const struct settings_class options_class = {
     .n_rows = ARRAY_SIZE(rows),
     .size = sizeof(struct options),
     .log = offsetof(struct options, log),
+    .tls = offsetof(struct options, tls),
     .check = check,
     .fill_in = fill_in,
 };

@@ -15,6 +15,7 @@ struct options {
     int64_t listen_fd;          /* 0: none. */
     char *token_file;           /* Null: none. */
     char *unixctl;              /* Null: the library's place. */
+    struct tls_files tls;
     struct settings_log log;
 };
 

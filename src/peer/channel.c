@@ -13,11 +13,14 @@
 #include "util.h"
 #include "uuid.h"
 
+#include "peer/arrivals.h"
+#include "peer/delays.h"
 #include "peer/frames.h"
+#include "peer/refusals.h"
+#include "peer/roster.h"
 
 #define PING_INTERVAL_US 1000000
 #define FIRST_PINGS 4           /* These follow each other at once. */
-#define N_DELAYS 8              /* The delay is the smallest of so many. */
 #define IDLE_US (120 * 1000000LL)       /* Then a connection is closed. */
 #define MAX_SESSIONS 4096       /* Incoming ones. */
 #define MAX_RECEIVED 10000      /* Messages that nobody has drained. */
@@ -31,13 +34,11 @@ struct session {
     struct peer *peer;
     bool active;                /* We opened it. */
     bool greeted;               /* Their hello has come. */
+    bool was_greeted;           /* On the last connection, too. */
+    bool complained;            /* We said that it does not come. */
     unsigned int seqno;         /* Of 'rpc', when our hello was sent. */
     long long ping_us;          /* The next one. */
     int n_pings;
-};
-
-struct delay_sample {
-    long long rtt_us, offset_us;
 };
 
 struct peer {
@@ -49,15 +50,17 @@ struct peer {
     struct frames_out *frames;
     unsigned int epoch;
     long long used_us;
-    struct delay_sample delays[N_DELAYS];
-    size_t n_delays;
+    struct delays delays;
 };
 
 struct channel {
     struct uuid self, boot;
     char *name;
     int frames_port;
-    struct pstream *listen, *listen_frames;
+    bool tls;
+    struct arrivals *arrivals, *frames_arrivals;
+    struct roster *roster;
+    struct refusals *refusals;
     struct hmap peers;
     struct ovs_list sessions;
     struct ovs_list frames_in;  /* 'struct frames_link'. */
@@ -72,33 +75,30 @@ struct frames_link {
     struct frames_in *in;
 };
 
+static void link_close(struct frames_link *);
 static void session_close(struct channel *, struct session *);
 static void session_run(struct channel *, struct session *);
 static void handle(struct channel *, struct session *, struct message *);
-
-static int
-listen_on(const char *target, struct pstream **p, struct err *err)
-{
-    int error = pstream_open(target, p, 0);
-
-    return error ? err_set(err, error, "cannot listen on %s: %s", target,
-                           ovs_strerror(error)) : 0;
-}
 
 int
 channel_create(const struct channel_config *config, struct channel **cp,
                struct err *err)
 {
-    struct pstream *listen, *frames;
+    bool tls = !strncmp(config->listen, "pssl:", 5);
+    struct arrivals *arrivals, *frames;
     int error;
 
-    error = listen_on(config->listen, &listen, err);
+    if (tls != !strncmp(config->listen_frames, "pssl:", 5)) {
+        return err_set(err, EINVAL, "%s and %s: frames need TLS as messages "
+                       "do", config->listen, config->listen_frames);
+    }
+    error = arrivals_create(config->listen, &arrivals, err);
     if (error) {
         return error;
     }
-    error = listen_on(config->listen_frames, &frames, err);
+    error = arrivals_create(config->listen_frames, &frames, err);
     if (error) {
-        pstream_close(listen);
+        arrivals_destroy(arrivals);
         return error;
     }
 
@@ -106,9 +106,12 @@ channel_create(const struct channel_config *config, struct channel **cp,
     c->self = config->host;
     uuid_generate(&c->boot);
     c->name = xstrdup(config->name);
-    c->listen = listen;
-    c->listen_frames = frames;
-    c->frames_port = ntohs(pstream_get_bound_port(frames));
+    c->tls = tls;
+    c->arrivals = arrivals;
+    c->frames_arrivals = frames;
+    c->frames_port = arrivals_port(frames);
+    c->roster = roster_create();
+    c->refusals = refusals_create();
     hmap_init(&c->peers);
     ovs_list_init(&c->sessions);
     ovs_list_init(&c->frames_in);
@@ -131,8 +134,7 @@ channel_destroy(struct channel *c)
     }
     struct frames_link *link;
     LIST_FOR_EACH_SAFE (link, node, &c->frames_in) {
-        frames_in_destroy(link->in);
-        free(link);
+        link_close(link);
     }
     struct peer *peer;
     HMAP_FOR_EACH_SAFE (peer, node, &c->peers) {
@@ -151,10 +153,71 @@ channel_destroy(struct channel *c)
     while ((r = channel_next_frame(c))) {
         free(r);
     }
-    pstream_close(c->listen);
-    pstream_close(c->listen_frames);
+    arrivals_destroy(c->arrivals);
+    arrivals_destroy(c->frames_arrivals);
+    refusals_destroy(c->refusals);
+    roster_destroy(c->roster);
     free(c->name);
     free(c);
+}
+
+/* Who is who. */
+
+/* With TLS 'id' is what the peer's certificate names, or null. */
+static bool
+is_admitted(const struct channel *c, const struct uuid *host, const char *id)
+{
+    const char *name = roster_find(c->roster, host);
+
+    return !c->tls || (name && id && !strcmp(name, id));
+}
+
+/* Counts and says that 'id', at the other end, is not 'host'. */
+static void
+refuse_identity(struct channel *c, const struct uuid *host, const char *id,
+                const char *connection)
+{
+    c->counters.refused++;
+    refusals_add_identity(c->refusals, c->mono_us, connection, id,
+                          roster_find(c->roster, host));
+}
+
+/* Sessions and frame connections whose hosts changed names are closed; their
+ * peers try again, and hear why not. */
+static void
+close_changed(struct channel *c)
+{
+    struct session *s;
+    LIST_FOR_EACH_SAFE (s, node, &c->sessions) {
+        if (s->greeted
+            && !is_admitted(c, &s->peer->host,
+                            jsonrpc_session_get_id(s->rpc))) {
+            session_close(c, s);
+        }
+    }
+    struct frames_link *link;
+    LIST_FOR_EACH_SAFE (link, node, &c->frames_in) {
+        const struct uuid *from = frames_in_from(link->in);
+
+        if (!uuid_is_zero(from)
+            && !is_admitted(c, from, stream_get_peer_id(
+                                         frames_in_stream(link->in)))) {
+            link_close(link);
+        }
+    }
+    struct peer *peer;
+    HMAP_FOR_EACH (peer, node, &c->peers) {
+        frames_out_set_name(peer->frames, roster_find(c->roster, &peer->host));
+    }
+}
+
+void
+channel_set_hosts(struct channel *c, const struct channel_host *hosts,
+                  size_t n)
+{
+    if (roster_set(c->roster, hosts, n)) {
+        close_changed(c);
+    }
 }
 
 /* Peers. */
@@ -181,6 +244,7 @@ get_peer(struct channel *c, const struct uuid *host)
         peer = xzalloc(sizeof *peer);
         peer->host = *host;
         peer->frames = frames_out_create(&c->self);
+        frames_out_set_name(peer->frames, roster_find(c->roster, host));
         hmap_insert(&c->peers, &peer->node, uuid_hash(host));
     }
     return peer;
@@ -205,6 +269,18 @@ channel_set_target(struct channel *c, const struct uuid *host,
                    const char *target)
 {
     if (uuid_equals(host, &c->self)) {
+        return;
+    }
+    if (c->tls != !strncmp(target, "ssl:", 4)) {
+        const char *name = roster_find(c->roster, host);
+
+        c->counters.refused++;
+        refusals_add(c->refusals, c->mono_us, c->tls
+                     ? "host \"%s\" is at %s, without TLS: nothing is sent "
+                       "there"
+                     : "host \"%s\" is at %s, which needs a certificate; "
+                       "ours has no \"certificate\"", name ? name : "?",
+                     target);
         return;
     }
 
@@ -328,7 +404,8 @@ accept_sessions(struct channel *c)
 {
     struct stream *stream;
 
-    while (!pstream_accept(c->listen, &stream)) {
+    arrivals_run(c->arrivals, c->mono_us, c->refusals, &c->counters.refused);
+    while ((stream = arrivals_next(c->arrivals))) {
         if (c->n_sessions >= MAX_SESSIONS) {
             c->counters.refused++;
             stream_close(stream);
@@ -340,11 +417,47 @@ accept_sessions(struct channel *c)
         ovs_list_push_back(&c->sessions, &s->node);
         c->n_sessions++;
     }
-    while (!pstream_accept(c->listen_frames, &stream)) {
+
+    arrivals_run(c->frames_arrivals, c->mono_us, c->refusals,
+                 &c->counters.refused);
+    while ((stream = arrivals_next(c->frames_arrivals))) {
         struct frames_link *link = xzalloc(sizeof *link);
 
         link->in = frames_in_create(stream);
         ovs_list_push_back(&c->frames_in, &link->node);
+    }
+}
+
+static void
+link_close(struct frames_link *link)
+{
+    ovs_list_remove(&link->node);
+    frames_in_destroy(link->in);
+    free(link);
+}
+
+/* Takes frames from who is what it says. */
+static void
+link_run(struct channel *c, struct frames_link *link)
+{
+    struct ovs_list received = OVS_LIST_INITIALIZER(&received);
+    int error = frames_in_run(link->in, &received);
+    const struct uuid *from = frames_in_from(link->in);
+    const struct stream *stream = frames_in_stream(link->in);
+    const char *id = stream_get_peer_id(stream);
+
+    if (!uuid_is_zero(from) && !is_admitted(c, from, id)) {
+        struct relayed *r;
+
+        refuse_identity(c, from, id, stream_get_name(stream));
+        LIST_FOR_EACH_POP (r, node, &received) {
+            free(r);
+        }
+        error = EACCES;
+    }
+    ovs_list_push_back_all(&c->received_frames, &received);
+    if (error) {
+        link_close(link);
     }
 }
 
@@ -361,23 +474,21 @@ channel_run(struct channel *c, long long mono_us, long long wall_us)
     }
     struct frames_link *link;
     LIST_FOR_EACH_SAFE (link, node, &c->frames_in) {
-        if (frames_in_run(link->in, &c->received_frames)) {
-            ovs_list_remove(&link->node);
-            frames_in_destroy(link->in);
-            free(link);
-        }
+        link_run(c, link);
     }
     struct peer *peer;
     HMAP_FOR_EACH (peer, node, &c->peers) {
-        frames_out_run(peer->frames, mono_us);
+        if (frames_out_run(peer->frames, mono_us)) {
+            refuse_identity(c, &peer->host, "somebody else", peer->target);
+        }
     }
 }
 
 void
 channel_wait(struct channel *c, long long mono_us)
 {
-    pstream_wait(c->listen);
-    pstream_wait(c->listen_frames);
+    arrivals_wait(c->arrivals, mono_us);
+    arrivals_wait(c->frames_arrivals, mono_us);
 
     struct session *s;
     LIST_FOR_EACH (s, node, &c->sessions) {
@@ -417,6 +528,42 @@ session_close(struct channel *c, struct session *s)
     free(s);
 }
 
+/* Says once for each outage that TLS with 's' fails; the peer knows why if it
+ * is the one that refuses.  Who refuses us may do so only after our side of
+ * the handshake: that is EIO (RFC 8446, section 4.4.2.4). */
+static void
+complain(struct channel *c, struct session *s)
+{
+    int error = jsonrpc_session_get_last_error(s->rpc);
+
+    if (c->tls && s->active && !s->complained
+        && (error == EPROTO || (error == EIO && !s->was_greeted))) {
+        const char *name = roster_find(c->roster, &s->peer->host);
+
+        s->complained = true;
+        c->counters.refused++;
+        refusals_add(c->refusals, c->mono_us, "no TLS with host \"%s\" at "
+                     "%s: one of us does not believe the other's certificate",
+                     name ? name : "?", s->peer->target);
+    }
+}
+
+/* Begins with a hello, if the right host is there. */
+static void
+session_begin(struct channel *c, struct session *s)
+{
+    const char *id = jsonrpc_session_get_id(s->rpc);
+
+    s->seqno = jsonrpc_session_get_seqno(s->rpc);
+    s->greeted = s->was_greeted = false;
+    if (s->active && !is_admitted(c, &s->peer->host, id)) {
+        refuse_identity(c, &s->peer->host, id, s->peer->target);
+        jsonrpc_session_force_reconnect(s->rpc);
+    } else {
+        send_hello(c, s);
+    }
+}
+
 static void
 session_run(struct channel *c, struct session *s)
 {
@@ -429,12 +576,11 @@ session_run(struct channel *c, struct session *s)
     }
     if (!jsonrpc_session_is_connected(s->rpc)) {
         s->greeted = false;
+        complain(c, s);
         return;
     }
     if (s->seqno != jsonrpc_session_get_seqno(s->rpc)) {
-        s->seqno = jsonrpc_session_get_seqno(s->rpc);
-        s->greeted = false;
-        send_hello(c, s);
+        session_begin(c, s);
     }
 
     for (int i = 0; i < MAX_PER_TURN && c->n_received < MAX_RECEIVED; i++) {
@@ -469,27 +615,49 @@ session_run(struct channel *c, struct session *s)
 }
 
 static void
-handle_hello(struct channel *c, struct session *s, const struct message *m)
+greet(struct channel *c, struct session *s, const struct uuid *host,
+      int frames_port)
 {
-    struct uuid host = message_get_uuid(m->body, "host");
-
-    if (message_get_integer(m->body, "oldest") > CHANNEL_VERSION
-        || message_get_integer(m->body, "version") < CHANNEL_OLDEST
-        || (s->active && !uuid_equals(&host, &s->peer->host))) {
-        c->counters.refused++;
-        jsonrpc_session_force_reconnect(s->rpc);
-        return;
-    }
-
     if (!s->active) {
-        s->peer = get_peer(c, &host);
+        s->peer = get_peer(c, host);
         s->peer->passive = s;
     }
-    set_frames_target(s->peer, message_get_integer(m->body, "frames_port"));
-    s->greeted = true;
+    set_frames_target(s->peer, frames_port);
+    s->greeted = s->was_greeted = true;
+    s->complained = false;
     s->peer->epoch++;
     s->n_pings = 0;
     s->ping_us = 0;
+}
+
+static void
+handle_hello(struct channel *c, struct session *s, const struct message *m)
+{
+    struct uuid host = message_get_uuid(m->body, "host");
+    const char *id = jsonrpc_session_get_id(s->rpc);
+    const char *connection = jsonrpc_session_get_name(s->rpc);
+    bool is_version_bad
+        = (message_get_integer(m->body, "oldest") > CHANNEL_VERSION
+           || message_get_integer(m->body, "version") < CHANNEL_OLDEST);
+
+    if (!is_admitted(c, &host, id)) {
+        refuse_identity(c, &host, id, connection);
+    } else if (is_version_bad || (s->peer
+                                  && !uuid_equals(&host, &s->peer->host))) {
+        char *address = arrivals_address(connection);
+
+        c->counters.refused++;
+        refusals_add(c->refusals, c->mono_us, "refused a peer at %s: %s",
+                     address, is_version_bad
+                     ? "it speaks another version of the channel"
+                     : "it is not the host that it should be");
+        free(address);
+    } else {
+        greet(c, s, &host, message_get_integer(m->body, "frames_port"));
+        return;
+    }
+    s->greeted = false;
+    jsonrpc_session_force_reconnect(s->rpc);
 }
 
 static void
@@ -505,10 +673,7 @@ handle_pong(struct channel *c, struct session *s, const struct message *m)
         return;
     }
     long long rtt = c->mono_us - sent_us;
-    peer->delays[peer->n_delays++ % N_DELAYS] = (struct delay_sample) {
-        .rtt_us = rtt,
-        .offset_us = clock_us + rtt / 2 - c->wall_us,
-    };
+    delays_add(&peer->delays, rtt, clock_us + rtt / 2 - c->wall_us);
 }
 
 static void
@@ -557,20 +722,13 @@ channel_get_delay(const struct channel *c, const struct uuid *host,
                   struct channel_delay *delay)
 {
     struct peer *peer = find_peer(c, host);
-    size_t n = peer ? MIN(peer->n_delays, N_DELAYS) : 0;
 
     *delay = (struct channel_delay) { .rtt_us = -1 };
     if (uuid_equals(host, &c->self)) {
         delay->rtt_us = 0;
     }
-    for (size_t i = 0; i < n; i++) {
-        const struct delay_sample *d = &peer->delays[i];
-
-        if (delay->rtt_us < 0 || d->rtt_us < delay->rtt_us) {
-            delay->rtt_us = d->rtt_us;
-            delay->offset_us = d->offset_us;
-            delay->offset_error_us = d->rtt_us / 2;
-        }
+    if (peer) {
+        delays_get(&peer->delays, delay);
     }
 }
 
@@ -625,4 +783,10 @@ const struct channel_counters *
 channel_counters(const struct channel *c)
 {
     return &c->counters;
+}
+
+char *
+channel_next_refusal(struct channel *c)
+{
+    return refusals_next(c->refusals);
 }

@@ -13,6 +13,10 @@
  * connection is still the one on which something was said.  Frames are
  * queued, within a limit.
  *
+ * Who listens on "pssl:" speaks TLS only, to and with hosts whose certificate
+ * names the Host row that their hello claims.  libopenvswitch has the key and
+ * the CA (base/settings.h).  What is refused is counted, and said.
+ *
  * Times are in microseconds: 'mono_us' on the monotonic clock, 'wall_us' on
  * the wall clock, because QEMU stamps its events with that one. */
 
@@ -24,6 +28,7 @@
 #include "openvswitch/uuid.h"
 
 #include "base/err.h"
+#include "core/vm.h"
 #include "peer/message.h"
 
 #define CHANNEL_VERSION 1       /* Ours. */
@@ -39,8 +44,13 @@ struct channel;
 struct channel_config {
     struct uuid host;           /* Us. */
     const char *name;
-    const char *listen;         /* "ptcp:6650:192.0.2.1". */
-    const char *listen_frames;  /* "ptcp:6651:192.0.2.1". */
+    const char *listen;         /* "ptcp:6650:192.0.2.1", or "pssl:..." */
+    const char *listen_frames;  /* "ptcp:6651:192.0.2.1", of the same kind. */
+};
+
+struct channel_host {
+    struct uuid uuid;
+    char name[NAME_LEN + 1];
 };
 
 /* Listens.  Fails if an address is in use. */
@@ -51,7 +61,13 @@ void channel_destroy(struct channel *);
 void channel_run(struct channel *, long long mono_us, long long wall_us);
 void channel_wait(struct channel *, long long mono_us);
 
-/* Where 'host' can be reached, "tcp:192.0.2.1:6650"; from the store. */
+/* All hosts, as the store knows them.  With TLS nobody else is spoken to;
+ * connections of who is no longer what it was are closed. */
+void channel_set_hosts(struct channel *, const struct channel_host *,
+                       size_t n);
+
+/* Where 'host' can be reached, "tcp:192.0.2.1:6650" or, with TLS, "ssl:...";
+ * from the store. */
 void channel_set_target(struct channel *, const struct uuid *host,
                         const char *target);
 
@@ -113,5 +129,9 @@ struct channel_counters {
              frames_dropped, refused;
 };
 const struct channel_counters *channel_counters(const struct channel *);
+
+/* The next sentence about a peer that was refused, or null; the same one comes
+ * again after a minute.  The caller frees it. */
+char *channel_next_refusal(struct channel *);
 
 #endif /* peer/channel.h */

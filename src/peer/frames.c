@@ -19,6 +19,8 @@
 #define PAD_INTERVAL_US 100000
 
 #define RETRY_US 200000         /* Between attempts to connect. */
+#define WRONG_US 1000000        /* The same, after a certificate's failure. */
+#define SEND_BYTES (256 * 1024) /* At once: a TLS stream keeps all of it. */
 #define READ_BYTES (256 * 1024)
 
 struct frames_in {
@@ -30,6 +32,7 @@ struct frames_in {
 struct frames_out {
     struct uuid self;
     char *target;
+    char *name;                 /* In the certificate there; may be null. */
     struct stream *stream;      /* Null: not connected. */
     bool connected;
     long long retry_us, pad_us;
@@ -94,6 +97,18 @@ frames_in_wait(struct frames_in *in)
     stream_recv_wait(in->stream);
 }
 
+const struct uuid *
+frames_in_from(const struct frames_in *in)
+{
+    return &in->from;
+}
+
+const struct stream *
+frames_in_stream(const struct frames_in *in)
+{
+    return in->stream;
+}
+
 long
 frames_parse(const uint8_t *data, size_t len, struct uuid *from,
              struct ovs_list *received)
@@ -119,6 +134,9 @@ frames_parse(const uint8_t *data, size_t len, struct uuid *from,
         }
 
         if (kind == RELAY_HELLO) {
+            if (!uuid_is_zero(from) && !uuid_equals(from, &uuid)) {
+                return -1;      /* Nobody becomes another. */
+            }
             *from = uuid;
         } else if (uuid_is_zero(from)) {
             return -1;          /* Frames before a hello. */
@@ -192,6 +210,7 @@ frames_out_destroy(struct frames_out *out)
         ofpbuf_uninit(&out->queue);
         ofpbuf_uninit(&out->pad);
         free(out->target);
+        free(out->name);
         free(out);
     }
 }
@@ -206,23 +225,47 @@ frames_out_set_target(struct frames_out *out, const char *target)
     }
 }
 
-static void
+void
+frames_out_set_name(struct frames_out *out, const char *name)
+{
+    if (!nullable_string_is_equal(out->name, name)) {
+        frames_out_close(out);
+        free(out->name);
+        out->name = nullable_xstrdup(name);
+    }
+}
+
+/* Is the right host at the other end?  Without TLS everybody is. */
+static bool
+is_right(const struct frames_out *out)
+{
+    const char *id = stream_get_peer_id(out->stream);
+
+    return (strncmp(out->target, "ssl:", 4)
+            || (id && out->name && !strcmp(id, out->name)));
+}
+
+static int
 frames_out_connect(struct frames_out *out, long long mono_us)
 {
     if (!out->stream) {
         if (!out->target || mono_us < out->retry_us) {
-            return;
+            return 0;
         }
         out->retry_us = mono_us + RETRY_US;
         if (stream_open(out->target, &out->stream, 0)) {
             out->stream = NULL;
-            return;
+            return 0;
         }
     }
     stream_run(out->stream);
 
     int error = stream_connect(out->stream);
-    if (!error) {
+    if (!error && !is_right(out)) {
+        frames_out_close(out);
+        out->retry_us = mono_us + WRONG_US;
+        return EACCES;
+    } else if (!error) {
         struct ofpbuf hello;
 
         ofpbuf_init(&hello, FRAMES_HEADER_LEN);
@@ -236,6 +279,24 @@ frames_out_connect(struct frames_out *out, long long mono_us)
         ofpbuf_uninit(&hello);
     } else if (error != EAGAIN) {
         frames_out_close(out);
+        if (error == EPROTO) {
+            out->retry_us = mono_us + WRONG_US;
+        }
+    }
+    return 0;
+}
+
+/* Nothing comes back on this connection but its end, and with TLS what only
+ * the library reads. */
+static void
+frames_out_listen(struct frames_out *out, long long mono_us)
+{
+    uint8_t byte;
+    int n = stream_recv(out->stream, &byte, sizeof byte);
+
+    if (n != -EAGAIN) {
+        frames_out_close(out);
+        out->retry_us = MAX(out->retry_us, mono_us + RETRY_US);
     }
 }
 
@@ -258,16 +319,20 @@ frames_out_advance(struct frames_out *out, size_t sent)
     }
 }
 
-void
+int
 frames_out_run(struct frames_out *out, long long mono_us)
 {
+    int error = 0;
+
     if (!out->connected) {
-        frames_out_connect(out, mono_us);
+        error = frames_out_connect(out, mono_us);
+    } else {
+        frames_out_listen(out, mono_us);
     }
     while (out->connected && out->queue.size > out->begun) {
         int n = stream_send(out->stream,
                             (uint8_t *) out->queue.data + out->begun,
-                            out->queue.size - out->begun);
+                            MIN(out->queue.size - out->begun, SEND_BYTES));
         if (n > 0) {
             frames_out_advance(out, n);
         } else if (n == -EAGAIN) {
@@ -279,6 +344,7 @@ frames_out_run(struct frames_out *out, long long mono_us)
     if (out->connected) {
         stream_run(out->stream);
     }
+    return error;
 }
 
 void
@@ -288,7 +354,10 @@ frames_out_wait(struct frames_out *out, long long mono_us)
         stream_run_wait(out->stream);
         if (!out->connected) {
             stream_connect_wait(out->stream);
-        } else if (out->queue.size > out->begun) {
+            return;
+        }
+        stream_recv_wait(out->stream);
+        if (out->queue.size > out->begun) {
             stream_send_wait(out->stream);
         }
     } else if (out->target && out->queue.size) {

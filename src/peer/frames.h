@@ -24,7 +24,7 @@ struct stream;
 struct frames_in;
 struct frames_out;
 
-/* Takes 'stream'. */
+/* Takes 'stream', which is connected. */
 struct frames_in *frames_in_create(struct stream *stream);
 void frames_in_destroy(struct frames_in *);
 
@@ -32,6 +32,10 @@ void frames_in_destroy(struct frames_in *);
  * come, if the peer closed or sent what is not ours. */
 int frames_in_run(struct frames_in *, struct ovs_list *received);
 void frames_in_wait(struct frames_in *);
+
+/* Who it says that it is; zero until its hello. */
+const struct uuid *frames_in_from(const struct frames_in *);
+const struct stream *frames_in_stream(const struct frames_in *);
 
 /* The pure half, for tests and fuzzing: takes whole records from the 'len'
  * bytes at 'data', returns how many bytes it used, or -1 for a bad one. */
@@ -41,7 +45,13 @@ long frames_parse(const uint8_t *data, size_t len, struct uuid *from,
 struct frames_out *frames_out_create(const struct uuid *self);
 void frames_out_destroy(struct frames_out *);
 void frames_out_set_target(struct frames_out *, const char *target);
-void frames_out_run(struct frames_out *, long long mono_us);
+
+/* Whom a certificate has to name, if the target is "ssl:..."; null: nobody
+ * is right. */
+void frames_out_set_name(struct frames_out *, const char *name);
+
+/* EACCES, now and then, if somebody else is at the target. */
+int frames_out_run(struct frames_out *, long long mono_us);
 void frames_out_wait(struct frames_out *, long long mono_us);
 
 /* False if the queue is full. */

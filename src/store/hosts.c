@@ -36,6 +36,22 @@ hosts_get(const struct store *store, const struct uuid *uuid,
             : err_set(err, ENOENT, "no host "UUID_FMT, UUID_ARGS(uuid)));
 }
 
+size_t
+hosts_list(const struct store *store, struct host **hosts)
+{
+    const struct dbrec_host *row;
+    size_t n = 0, allocated = 0;
+
+    *hosts = NULL;
+    DBREC_HOST_FOR_EACH (row, store->idl) {
+        if (n >= allocated) {
+            *hosts = x2nrealloc(*hosts, &allocated, sizeof **hosts);
+        }
+        n += !rows_host(row, &(*hosts)[n], NULL);
+    }
+    return n;
+}
+
 static int
 build_host(struct store *store, struct ovsdb_idl_txn *txn, const void *data_,
            struct err *err)

@@ -30,6 +30,8 @@ struct site {
     struct addr_pair router;    /* Its way out. */
 };
 
+/* All hosts, without an order.  The caller frees them. */
+size_t hosts_list(const struct store *, struct host **);
 int hosts_get(const struct store *, const struct uuid *, struct host *,
               struct err *);
 /* Registers this host, or updates its row: 'addresses', 'channel' and

@@ -1,0 +1,331 @@
+"""Agent and manager with certificates: a store that demands them, and an agent's channel that
+does, too.  The agents have no switch and no VMs; what TLS is about does not need them."""
+import json
+import os
+import pathlib
+import signal
+import socket
+import ssl
+import subprocess
+import time
+
+import pytest
+
+from conftest import build_has
+from storekit import BUILD, Store, World, stop, wait_for
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or not build_has("watari", "watari-agent", "watari-manager"),
+    reason="needs root and a build")
+
+ADDRESS = "127.0.0.1"
+
+
+def pki(*words):
+    subprocess.run([BUILD / "watari", "pki", *map(str, words)], check=True, capture_output=True)
+
+
+def free_ports(n):
+    """The first of 'n' ports that follow each other."""
+    while True:
+        sockets = [socket.socket() for _ in range(n)]
+        try:
+            sockets[0].bind((ADDRESS, 0))
+            first = sockets[0].getsockname()[1]
+            for i in range(1, n):
+                sockets[i].bind((ADDRESS, first + i))
+            return first
+        except OSError:
+            continue
+        finally:
+            for one in sockets:
+                one.close()
+
+
+@pytest.fixture(name="certs", scope="module")
+def fixture_certs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pki")
+    for ca in "ours", "theirs":
+        pki("init", folder / ca)
+        for name in "t1", "o1", "manager", "store":
+            pki("issue", folder / ca, name)
+    return folder
+
+
+def files(certs, name, ca="ours"):
+    folder = certs / ca
+    return {"private-key": folder / f"{name}.key", "certificate": folder / f"{name}.crt",
+            "ca-cert": folder / "ca.crt"}
+
+
+def options(values):
+    return [f"--{key}={value}" for key, value in values.items()]
+
+
+class TlsStore(Store):
+    """Listens for those with a certificate, too."""
+
+    def __init__(self, folder, certs):
+        super().__init__(folder)
+        self.world = World(self)
+        self.stop()
+        self.port = free_ports(1)
+        self.process = subprocess.Popen(
+            ["ovsdb-server", f"--remote=punix:{self.socket}",
+             f"--remote=pssl:{self.port}:{ADDRESS}", *options(files(certs, "store")),
+             f"--unixctl={self.folder}/db.ctl", "--no-chdir",
+             f"--log-file={self.folder}/ovsdb-server.log", "-vconsole:off", str(self.db)])
+        wait_for(self.ready, what="ovsdb-server")
+        self.tls = f"ssl:{ADDRESS}:{self.port}"
+
+
+@pytest.fixture(name="store", scope="module")
+def fixture_store(tmp_path_factory, certs):
+    store = TlsStore(tmp_path_factory.mktemp("store"), certs)
+    yield store
+    store.stop()
+
+
+def connections(store, name):
+    """Does the store serve somebody whose transactions say 'name'?"""
+    return [row for row in store.rows("Host") if row["name"] == name and row["channel"]]
+
+
+class Agent:
+    def __init__(self, folder, store, name, tls):
+        self.folder = pathlib.Path(folder)
+        self.port = free_ports(2)
+        self.log = self.folder / "agent.log"
+        settings = {
+            "name": name, "site": {"t1": "tokyo", "o1": "osaka"}[name], "store": store.tls,
+            "address": ADDRESS, "channel": f"pssl:{self.port}:{ADDRESS}",
+            "wan-address": "[198.18.1.2]", "router": "[198.18.1.1]",
+            "run-dir": self.folder, "accel": "tcg", "qemu-user": "65534:65534",
+            "image-dir": self.folder, "switch-db": f"unix:{self.folder}/no.sock",
+            "switch-mgmt": f"unix:{self.folder}/no.mgmt", "memory": "1G", **tls}
+        self.file = self.folder / "agent.yaml"
+        self.settings = settings
+        self.write()
+        self.process = subprocess.Popen([
+            BUILD / "watari-agent", f"--config={self.file}", f"--log-file={self.log}",
+            "-vconsole:off"])
+
+    def write(self, **new):
+        self.settings.update(new)
+        self.file.write_text("".join(f"{k}: {v}\n" for k, v in self.settings.items()))
+
+    def counter(self, name):
+        done = subprocess.run(["ovs-appctl", "-t", self.folder / "agent.ctl",
+                               "watari/counters"], capture_output=True, text=True, check=False)
+        for line in done.stdout.splitlines():
+            if line.startswith(name + " "):
+                return int(line.split()[1])
+        return None
+
+    def says(self, text):
+        return self.log.exists() and text in self.log.read_text()
+
+
+@pytest.fixture(name="agent")
+def fixture_agent(tmp_path, certs, store):
+    agent = Agent(tmp_path, store, "t1", files(certs, "t1"))
+    try:
+        wait_for(lambda: agent.counter("refused") is not None, what="the channel")
+        yield agent
+    finally:
+        stop(agent.process)
+
+
+def shake(agent, tls=None, frames=False):
+    """A connection to the agent's channel, with somebody's files or without a certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if tls:
+        context.load_cert_chain(tls["certificate"], tls["private-key"])
+    plain = socket.create_connection((ADDRESS, agent.port + frames), timeout=10)
+    return context.wrap_socket(plain)
+
+
+def hello(uuid):
+    return json.dumps({"id": None, "method": "hello", "params": [{
+        "version": 1, "oldest": 1, "features": [], "host": uuid, "name": "x",
+        "boot": uuid, "frames_port": 1}]}).encode()
+
+
+def answer(connection):
+    """All that it says in a second; None if it ends the connection."""
+    said = b""
+    connection.settimeout(1)
+    try:
+        while True:
+            piece = connection.recv(65536)
+            if not piece:
+                return None
+            said += piece
+    except (TimeoutError, socket.timeout):
+        return said.decode()
+    except (ssl.SSLError, ConnectionError):
+        return None
+
+
+def test_store_demands_certificates(certs, store):
+    """The judge itself: without one, nobody comes in."""
+    def ask(tls):
+        return subprocess.run(["ovsdb-client", "-t3", *options(tls), "get-schema-version",
+                               store.tls, "Watari"], capture_output=True, check=False).returncode
+
+    assert ask(files(certs, "t1")) == 0
+    foreign = {**files(certs, "t1", "theirs"), "ca-cert": certs / "ours/ca.crt"}
+    assert ask(foreign) != 0
+
+
+def test_agent_registers(agent, store):
+    host = next(h for h in store.rows("Host") if h["name"] == "t1")
+    assert host["channel"] == f"ssl:{ADDRESS}:{agent.port}"
+
+
+def test_good_peer(agent, certs, store):
+    with shake(agent, files(certs, "o1")) as connection:
+        connection.sendall(hello(store.world.hosts["o1"]))
+        said = answer(connection)
+        assert said and store.world.hosts["t1"] in said
+    assert agent.counter("refused") == 0
+
+
+def test_bad_peers(agent, certs, store):
+    o1, before = store.world.hosts["o1"], agent.counter("refused")
+
+    def refused(sentence):
+        nonlocal before
+        wait_for(lambda: agent.counter("refused") > before, what="a refusal")
+        before = agent.counter("refused")
+        wait_for(lambda: agent.says(sentence), what=sentence)
+        wait_for(lambda: any(sentence in row["text"] for row in store.rows("Event")),
+                 what="an event")
+
+    # Another host's certificate.
+    with shake(agent, files(certs, "t1")) as connection:
+        connection.sendall(hello(o1))
+        assert answer(connection) is None
+    refused('the certificate of "t1" is not that of host "o1"')
+
+    # The same for frames.
+    with shake(agent, files(certs, "manager"), frames=True) as connection:
+        connection.sendall(bytes([0, 0, 0, 20, 1, 0, 0, 0])
+                           + bytes.fromhex(o1.replace("-", "")))
+        assert answer(connection) is None
+    refused('the certificate of "manager" is not that of host "o1"')
+
+    # A host that the store does not know.
+    with shake(agent, files(certs, "store")) as connection:
+        connection.sendall(hello("0000cccc-0000-4000-8000-000000000001"))
+        assert answer(connection) is None
+    refused('"store" says that it is a host that the store does not know')
+
+    # None, a foreign one, no TLS; the handshake's end is seen with the first answer.
+    for tls in None, files(certs, "o1", "theirs"):
+        try:
+            with shake(agent, tls) as connection:
+                connection.sendall(hello(o1))
+                assert answer(connection) is None
+        except (ssl.SSLError, ConnectionError):
+            pass
+        refused("its certificate is missing, has expired or is of another CA")
+    with socket.create_connection((ADDRESS, agent.port), timeout=10) as connection:
+        connection.sendall(hello(o1))
+        answer(connection)
+    refused("no TLS")
+
+
+def test_rotation(agent, certs, store):
+    """A reload brings the new certificate to those who connect from then on."""
+    def serial():
+        with shake(agent, files(certs, "o1")) as connection:
+            der = connection.getpeercert(binary_form=True)
+        return der
+
+    before = serial()
+    pki("rotate", certs / "ours", "t1", "--days", 20)
+    assert serial() == before
+    agent.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: serial() != before, what="the new certificate")
+    assert agent.says("expires in 19 days") or agent.says("expires in 20 days")
+
+    # A file in which anything is wrong changes nothing.
+    after = serial()
+    agent.write(certificate=certs / "ours/o1.crt")
+    agent.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: agent.says("is not the key of"), what="the complaint")
+    assert serial() == after
+
+
+def test_store_is_foreign(tmp_path, certs, store):
+    """An agent does not speak to a store of another CA."""
+    agent = Agent(tmp_path, store, "o1", files(certs, "o1", "theirs"))
+    try:
+        wait_for(lambda: agent.says("SSL_connect"), what="a failed handshake")
+        time.sleep(1)
+        assert agent.counter("refused") is None         # It has not begun.
+        assert not connections(store, "o1")
+    finally:
+        stop(agent.process)
+
+
+def test_manager(tmp_path, certs, store):
+    process = subprocess.Popen([
+        BUILD / "watari-manager", f"--store={store.tls}", f"--unix={tmp_path}/manager.sock",
+        f"--unixctl={tmp_path}/manager.ctl", "-vconsole:off",
+        *options(files(certs, "manager"))])
+
+    def hosts():
+        done = subprocess.run([BUILD / "watari", "host", "list", "-o", "json"], text=True,
+                              capture_output=True, check=False,
+                              env={**os.environ, "WATARI": f"unix:{tmp_path}/manager.sock"})
+        return done.returncode == 0 and {h["name"] for h in json.loads(done.stdout)}
+
+    try:
+        wait_for(lambda: hosts() == {"t1", "o1"}, what="the manager")
+    finally:
+        stop(process)
+
+
+# Settings.
+
+@pytest.mark.parametrize("change, complaint", [
+    ({"certificate": None}, "are needed together"),
+    ({"private-key": "{}/ours/o1.key"}, "is not the key of"),
+    ({"ca-cert": "{}/theirs/ca.crt"}, "was not signed by"),
+    ({"name": "o1"}, 'names "t1" instead of "o1"'),
+    ({"private-key": "{}/nothing.key"}, "No such file"),
+    ({"channel": "ptcp:6650:127.0.0.1"}, "with a certificate it is pssl:"),
+    ({"private-key": None, "certificate": None, "ca-cert": None},
+     '"store" is ssl:127.0.0.1:1, which needs'),
+])
+def test_check_config(tmp_path, certs, change, complaint):
+    settings = {"name": "t1", "site": "tokyo", "store": f"ssl:{ADDRESS}:1", "address": ADDRESS,
+                "wan-address": "[198.18.1.2]", "router": "[198.18.1.1]", "image-dir": tmp_path,
+                "qemu-user": "65534:65534", **files(certs, "t1")}
+    file = tmp_path / "agent.yaml"
+
+    def check():
+        file.write_text("".join(f"{k}: {v}\n" for k, v in settings.items() if v))
+        return subprocess.run([BUILD / "watari-agent", "--check-config", f"--config={file}"],
+                              text=True, capture_output=True, check=False)
+
+    done = check()
+    assert done.returncode == 0, done.stderr
+    settings.update({k: v and v.format(certs) for k, v in change.items()})
+    done = check()
+    assert done.returncode == 2 and complaint in done.stderr
+
+
+def test_key_that_others_can_read(tmp_path, certs):
+    key = tmp_path / "t1.key"
+    key.write_bytes((certs / "ours/t1.key").read_bytes())
+    key.chmod(0o644)
+    tls = {**files(certs, "t1"), "private-key": key}
+    done = subprocess.run([BUILD / "watari-manager", f"--store=ssl:{ADDRESS}:1",
+                           f"--unix={tmp_path}/x", *options(tls)], text=True,
+                          capture_output=True, check=False, timeout=10)
+    assert done.returncode == 2 and "chmod 600" in done.stderr
