@@ -256,6 +256,15 @@ def test_bad_file(tmp_path, old, new, complaint):
     assert not (RUN / "test-bad").exists()
 
 
+@pytest.mark.parametrize("name", ["agent", "manager", "store"])
+def test_reserved_name(tmp_path, name):
+    """A lab's folder is not that of a part of a real machine."""
+    path = tmp_path / "bad.yaml"
+    path.write_text(f"lab: {name}\n{TWO_SITES}")
+    result = Watari().run("lab", "up", path, "--only-network")
+    assert result.returncode == 1 and "cannot be a lab's name" in result.stderr
+
+
 def test_all_problems_at_once(tmp_path):
     path = tmp_path / "bad.yaml"
     text = TWO_SITES.replace("host: b1", "host: b2").replace("gateways: [a2]", "gateways: [a3]")

@@ -38,6 +38,7 @@ struct settings {
     bool has_log_file;          /* By an option. */
     char *file;                 /* Null: none. */
     void *values;
+    bool *said;                 /* Of each row: is its value not derived? */
 };
 
 enum {
@@ -321,9 +322,10 @@ check_whole(const struct settings *s, const void *values,
     problems_finish(&found);
 }
 
-/* The caller frees the values, in any case. */
+/* The caller frees the values, in any case.  'said' has a place for each
+ * row. */
 static void *
-read_values(const struct settings *s, struct problems *problems)
+read_values(const struct settings *s, bool *said, struct problems *problems)
 {
     void *values = xzalloc(s->class->size);
 
@@ -334,6 +336,9 @@ read_values(const struct settings *s, struct problems *problems)
     obey_options(s, values, problems);
     if (!problems->n) {
         check_whole(s, values, problems);
+    }
+    for (size_t i = 0; i < s->class->n_rows; i++) {
+        said[i] = is_set(&s->class->rows[i], values);
     }
     if (!problems->n && s->class->fill_in) {
         s->class->fill_in(values);
@@ -514,6 +519,7 @@ settings_new(const struct settings_class *class)
     s->table = (struct yamlfile_table) {
         class->what, s->fields, class->n_rows, class->size
     };
+    s->said = xcalloc(class->n_rows, sizeof *s->said);
     svec_init(&s->verbose);
     return s;
 }
@@ -527,7 +533,7 @@ settings_create(const struct settings_class *class, int argc, char *argv[])
 
     parse_options(s, argc, argv, &check_only);
     choose_file(s, check_only);
-    s->values = read_values(s, &problems);
+    s->values = read_values(s, s->said, &problems);
     if (problems.n) {
         complain(s, &problems);
     }
@@ -555,6 +561,7 @@ settings_destroy(struct settings *s)
         free(s->given);
         svec_destroy(&s->verbose);
         free(s->fields);
+        free(s->said);
         free(s->file);
         free(s);
     }
@@ -566,12 +573,16 @@ settings_values(const struct settings *s)
     return s->values;
 }
 
-/* Exchanges a live row's member with that of 'new'; tells of others. */
+/* Exchanges a live row's member with that of 'new', which was 'said' by the
+ * file or is derived; tells of others, unless they only follow from them. */
 static void
-take_over(struct settings *s, const struct setting *row, void *new,
+take_over(struct settings *s, size_t i, void *new, bool said_now,
           struct svec *said)
 {
-    if (is_equal(row, s->values, new)) {
+    const struct setting *row = &s->class->rows[i];
+
+    if (is_equal(row, s->values, new)
+        || (!row->live && !s->said[i] && !said_now)) {
         return;
     }
     if (!row->live) {
@@ -581,13 +592,14 @@ take_over(struct settings *s, const struct setting *row, void *new,
             s->class->program));
         return;
     }
+    s->said[i] = said_now;
 
     char *a = member(row, s->values), *b = member(row, new);
-    for (size_t i = 0; i < row->size; i++) {
-        char byte = a[i];
+    for (size_t j = 0; j < row->size; j++) {
+        char byte = a[j];
 
-        a[i] = b[i];
-        b[i] = byte;
+        a[j] = b[j];
+        b[j] = byte;
     }
     svec_add_nocopy(said, xasprintf("%s: \"%s\" has its new value", s->file,
                                     row->field.key));
@@ -604,7 +616,8 @@ settings_reload(struct settings *s, struct svec *said)
                  "from the command line");
         return EINVAL;
     }
-    new = read_values(s, &problems);
+    bool *said_now = xcalloc(s->class->n_rows, sizeof *said_now);
+    new = read_values(s, said_now, &problems);
     for (size_t i = 0; i < MIN(problems.n, PROBLEMS_MAX); i++) {
         svec_add(said, problems.texts[i]);
     }
@@ -615,7 +628,7 @@ settings_reload(struct settings *s, struct svec *said)
         size_t before = said->n;
 
         for (size_t i = 0; i < s->class->n_rows; i++) {
-            take_over(s, &s->class->rows[i], new, said);
+            take_over(s, i, new, said_now[i], said);
         }
         if (said->n == before) {
             svec_add_nocopy(said, xasprintf("%s says nothing new", s->file));
@@ -624,6 +637,7 @@ settings_reload(struct settings *s, struct svec *said)
         obey_tls(s);
     }
     free_values(s, new);
+    free(said_now);
     int error = problems.n ? EINVAL : 0;
     problems_finish(&problems);
     return error;
