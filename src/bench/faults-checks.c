@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "bench/series.h"
 #include "openvswitch/util.h"
@@ -40,6 +41,22 @@ check_none(struct document *d, const char *row, const char *figure)
     free(full);
 }
 
+/* A copy that is over at once is no phase that a fault could hit. */
+static void
+check_held(struct document *d, const char *row)
+{
+    struct series s = series_collect_known(d, row, FAULTS_SCHEME, "held_ms");
+    char *full = xasprintf("%s.held_ms", row);
+    double least = s.n ? s.values[0] : 0;
+
+    for (size_t i = 1; i < s.n; i++) {
+        least = MIN(least, s.values[i]);
+    }
+    document_check(d, full, least, "ms", ">=", FAULTS_COPY_MS);
+    free(full);
+    free(s.values);
+}
+
 static const struct series_figure figures[] = {
     { "held_ms", "ms", false },
     { "end_ms", "ms", false },
@@ -59,6 +76,9 @@ faults_check(struct document *d, const struct faults_row *row)
                      ARRAY_SIZE(figures));
     check_all(d, row->name, "ended", "ended_well");
     check_all(d, row->name, "one_copy", "one_copy");
+    if (strcmp(row->point, "copy")) {
+        check_held(d, row->name);
+    }
     check_none(d, row->name, "duplicated");
     if (!faults_may_lose(row)) {
         check_none(d, row->name, "lost");

@@ -14,6 +14,7 @@
 struct arena;
 
 #define FAULTS_SCHEME "watari"
+#define FAULTS_COPY_MS 3000     /* So long a copy takes at least. */
 
 /* One move that goes wrong, as what is done to it sees it. */
 struct faults_move {

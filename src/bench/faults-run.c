@@ -15,8 +15,11 @@
 #include "probe/clock.h"
 #include "util.h"
 
-/* Of the copy, so that it takes 3 s at least. */
-#define BANDWIDTH (UINT64_C(36) << 20)
+/* Of the copy, so that it takes FAULTS_COPY_MS at least. */
+#define BANDWIDTH (UINT64_C(32) << 20)
+
+/* At that bandwidth, what probes dirty is never sent in the usual 5 ms. */
+#define DOWNTIME_MS 30
 
 #define POLL_MS 5
 #define LOOK_MS 100             /* Between questions to the manager. */
@@ -141,7 +144,9 @@ static int
 spoil_move(const struct faults_row *row, struct faults_move *m,
            struct json *json, struct json **migration, struct err *err)
 {
-    struct move_limits limits = { .bandwidth = BANDWIDTH };
+    struct move_limits limits = {
+        .bandwidth = BANDWIDTH, .downtime_ms = DOWNTIME_MS,
+    };
     const char *host = arena_hosts[m->source];
     const struct faults_kind *kind = row->kind;
     int64_t began = clock_now();
@@ -152,7 +157,9 @@ spoil_move(const struct faults_row *row, struct faults_move *m,
         m->arena, arena_hosts[m->destination], &limits, &id, err);
     m->id = id;
     error = error ? error : wait_held(m, row->point, err);
-    document_put_number(json, "held_ms", ms_since(began));
+    if (!error) {
+        document_put_number(json, "held_ms", ms_since(began));
+    }
     error = error ? error : kind->harm(m, err);
     if (!error && !kind->ends_holder) {
         error = harm_release(m->arena, host, err);
@@ -162,7 +169,9 @@ spoil_move(const struct faults_row *row, struct faults_move *m,
         error = error ? error : kind->heal(m, err);
     }
     error = error ? error : wait_end(m, migration, err);
-    document_put_number(json, "end_ms", ms_since(began));
+    if (!error) {
+        document_put_number(json, "end_ms", ms_since(began));
+    }
     m->id = NULL;
     free(id);
     return error;

@@ -113,7 +113,7 @@ test_may_lose(void **state)
 {
     static const struct faults_row rows[] = {
         { "harm-copy", &cut, "copy", false },
-        { "harm-copy", &killed, "granted", true },
+        { "harm-copy", &killed, "copy", true },
     };
 
     assert_false(faults_may_lose(&(struct faults_row) {
@@ -127,6 +127,22 @@ test_may_lose(void **state)
         check_broken(&d, "");
         document_finish(&d);
     }
+}
+
+/* A copy that was too quick for its point. */
+static void
+test_held(void **state)
+{
+    static const struct faults_row stop = { "harm-copy", &plain, "stop",
+                                            false };
+    struct document d;
+
+    document_init(&d, "faults");
+    document_put_number(add_run(&d), "held_ms", 3001);
+    document_put_number(add_run(&d), "held_ms", 2999);
+    faults_check(&d, &stop);
+    check_broken(&d, " harm-copy.held_ms");
+    document_finish(&d);
 }
 
 /* Rows are chosen by name. */
@@ -147,6 +163,7 @@ main(void)
         cmocka_unit_test(test_each),
         cmocka_unit_test(test_failed_run),
         cmocka_unit_test(test_may_lose),
+        cmocka_unit_test(test_held),
         cmocka_unit_test(test_names),
     };
 
