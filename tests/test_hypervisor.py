@@ -6,10 +6,12 @@ they like.  The guest answers pings; its taps have an address, so that the
 namespace itself is the guest's neighbour.
 """
 import collections
+import json
 import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -732,6 +734,44 @@ def test_watchdog_when_agent_dawdles(hosts, vm):
         a.do("proceed", vm)
     a.do("capture", vm, "off")
     assert a.can_ping()
+
+
+@pytest.mark.parametrize("status", ["pre-switchover", "device"])
+def test_watchdog_when_command_is_lost(tmp_path, status):
+    """An agent that says that it goes on may die before QEMU has read its command."""
+    path = tmp_path / "qmp"
+    ours, theirs = socket.socketpair()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        with subprocess.Popen([WATCHDOG, path], stdin=theirs, stdout=theirs) as watchdog:
+            theirs.close()
+            server.settimeout(10)
+            connection, _ = server.accept()
+            connection.settimeout(10)
+            qemu = connection.makefile("rw")
+
+            def say(what):
+                print(json.dumps(what), file=qemu, flush=True)
+
+            def obey(result):
+                line = qemu.readline()
+                if not line:
+                    return None
+                command = json.loads(line)
+                say({"return": result, "id": command["id"]})
+                return command["execute"]
+
+            say({"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 0},
+                                     "package": ""}, "capabilities": []}})
+            assert obey({}) == "qmp_capabilities"
+            assert obey({"status": "pre-switchover"}) == "query-migrate"
+            assert ours.recv(64) == b"ready\n"
+            ours.sendall(b"aside\n")
+            ours.close()
+            assert obey({"status": status}) == "query-migrate"
+            assert obey({}) == ("migrate_cancel" if status == "pre-switchover" else None)
+            assert watchdog.wait(timeout=10) == 0
 
 
 def test_watchdog_stands_aside(hosts, vm):

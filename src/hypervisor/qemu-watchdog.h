@@ -13,7 +13,8 @@ struct watchdog;
 
 /* What the two say to each other, a line each. */
 #define WATCHDOG_READY "ready"          /* It has its session. */
-#define WATCHDOG_ASIDE "aside"          /* We go on; it has to end. */
+#define WATCHDOG_ASIDE "aside"          /* We go on; it looks only whether
+                                         * we live. */
 
 /* A guest must not stand still for longer, in ms. */
 #define WATCHDOG_PATIENCE_MS 2000

@@ -11,7 +11,9 @@
  *                      new driver may come
  *      pre-switchover  it cancels when the socket closes, or has closed
  *                      before and 2 s have passed, or simply 2 s have passed
- *      "aside"         the driver is about to continue: it ends
+ *      "aside"         the driver is about to continue, however long that
+ *                      takes; but QEMU forgets a command that it has not
+ *                      read when its sender dies: so the socket still counts
  *      any other       the migration is over: it ends
  *
  * If it cancels in the very moment in which the driver continues, no harm is
@@ -132,7 +134,8 @@ static bool
 must_cancel(const struct guard *g, long long now)
 {
     return (g->phase == PHASE_PRE_SWITCHOVER
-            && (g->abandoned || now - g->since >= WATCHDOG_PATIENCE_MS));
+            && (g->abandoned
+                || (!g->aside && now - g->since >= WATCHDOG_PATIENCE_MS)));
 }
 
 static bool
@@ -141,9 +144,8 @@ is_over(struct guard *g)
     if (g->cancel) {
         return qmp_reply(g->qmp, g->cancel, NULL, NULL) != EINPROGRESS;
     }
-    return g->aside
-           || (g->phase == PHASE_NONE && !g->query
-               && (g->was_active || g->orphan));
+    return (g->phase == PHASE_NONE && !g->query
+            && (g->was_active || g->orphan));
 }
 
 static void
@@ -153,7 +155,7 @@ guard_wait(struct guard *g)
     if (!g->orphan) {
         poll_fd_wait(g->driver, POLLIN);
     }
-    if (g->phase == PHASE_PRE_SWITCHOVER && !g->cancel) {
+    if (g->phase == PHASE_PRE_SWITCHOVER && !g->cancel && !g->aside) {
         poll_timer_wait_until(g->since + WATCHDOG_PATIENCE_MS);
     }
     poll_block();
