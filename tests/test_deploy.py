@@ -202,6 +202,32 @@ def follow(hosts, title):
     return output
 
 
+def carry(host, to, *files):
+    """What scp would do."""
+    for file in files:
+        source, target = f"/root/watari-pki/{file}", f"/etc/watari/{file}"
+        mode = host(f"stat -c %a {source}").strip()
+        assert mode == ("600" if file.endswith(".key") else "644")
+        to(f"umask 077\ncat >{target}.new <<'END'\n{host(f'cat {source}')}END\n"
+           f"chmod {mode} {target}.new\nmv {target}.new {target}")
+
+
+def rotate(c1, t1):
+    """New certificates, while everything runs."""
+    (on_c1, commands), (on_t1, reload) = sections()["New certificates"]
+    assert (on_c1, on_t1) == (["c1"], ["t1"])
+    c1(commands)
+    carry(c1, t1, "t1.crt", "t1.key")
+    before = t1("ss -Htn state established '( dport = :6640 )'")
+    t1(reload)
+    assert before and t1("ss -Htn state established '( dport = :6640 )'") == before
+    with_new = ("openssl s_client -connect 192.0.2.1:6650 -cert /etc/watari/manager.crt "
+                "-key /etc/watari/manager.key </dev/null 2>/dev/null | "
+                "openssl x509 -serial -noout")
+    serial = t1("openssl x509 -serial -noout -in /etc/watari/t1.crt")
+    wait_for(lambda: c1.run(with_new).stdout == serial, 10, "the new certificate")
+
+
 def test_every_block_belongs_somewhere():
     """What this test leaves out is known, and nothing is misspelt."""
     page = sections()
@@ -213,17 +239,21 @@ def test_every_block_belongs_somewhere():
 
 def test_deploy(hosts):
     titles = list(sections())
-    assert titles == ["What each host needs", "The store", "The manager", "Sites and networks",
-                      "The switch", "The agents", "A VM", "Moving it",
-                      "Changing the configuration", "Upgrading", "Backing up the store",
-                      "Switching a hypervisor off"]
+    assert titles == ["What each host needs", "Certificates", "The store", "The manager",
+                      "Sites and networks", "The switch", "The agents", "A VM", "Moving it",
+                      "Changing the configuration", "New certificates", "Upgrading",
+                      "Backing up the store", "Switching a hypervisor off", "What is protected"]
     t1, o1, c1 = hosts["t1"], hosts["o1"], hosts["c1"]
 
-    for title in titles[:4]:
+    for title in titles[:2]:
+        follow(hosts, title)
+    carry(c1, t1, "ca.crt", "t1.crt", "t1.key")
+    carry(c1, o1, "ca.crt", "o1.crt", "o1.key")
+    for title in titles[2:5]:
         follow(hosts, title)
     assert "blue" in c1("watari network list")
 
-    for title in titles[4:6]:
+    for title in titles[5:7]:
         follow(hosts, title)
     wait_for(lambda: c1("watari host list").count(" up ") == 2, 30, "both hosts")
 
@@ -254,6 +284,7 @@ def test_deploy(hosts):
     assert result.returncode != 0 and 'no key "nonsense"' in result.stderr
     o1("cp /root/agent.yaml /etc/watari/agent.yaml")
 
+    rotate(c1, t1)
     assert follow(hosts, "Upgrading") is not None
     assert o1.qemus() == qemu
     follow(hosts, "Backing up the store")

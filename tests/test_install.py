@@ -106,7 +106,11 @@ def test_examples_are_right(dest, name, tmp_path):
     token = tmp_path / "token"
     token.write_text("0123456789abcdef\n")
     whole = tmp_path / "whole.yaml"
-    whole.write_text(text.replace("/etc/watari/token", str(token)))
+    for words in ["init"], ["issue", {"agent": "h1"}.get(name, name)]:
+        subprocess.run([dest / "usr/bin/watari", "pki", words[0], tmp_path / "pki", *words[1:]],
+                       check=True, stdout=subprocess.DEVNULL)
+    text = text.replace("/etc/watari/token", str(token))
+    whole.write_text(re.sub(r"/etc/watari/(.*\.(key|crt))", rf"{tmp_path}/pki/\1", text))
     assert whole.read_text().count("\n#") < example.read_text().count("\n#")
     result = check_config(dest, name, whole)
     assert (result.returncode, result.stderr) == (0, "")
