@@ -26,7 +26,7 @@ pytestmark = [
                        reason="needs overlay file systems and systemd's tools"),
 ]
 
-PREFIX = "install"              # Of everything that is made on this machine.
+PREFIX = f"deploy-{os.getpid()}"        # Of namespaces; two of these tests may run at a time.
 MGMT = {"t1": "192.0.2.1", "o1": "192.0.2.2", "c1": "192.0.2.9"}
 ROUTERS = {"t1": "198.18.1.1/24", "o1": "198.18.2.1/24"}
 ELSEWHERE = "apt-get", "sysctl"
