@@ -37,6 +37,7 @@ struct side {
     const char *as;             /* ...and in its certificate. */
     const char *ca;             /* The folder of its CA. */
     int port;
+    int frames_port;            /* 0: any. */
     struct channel *channel;    /* Null: not there. */
     struct ds said;             /* All sentences about refusals. */
 };
@@ -135,16 +136,17 @@ set_hosts(struct side *side, const char *name_of_a, const char *name_of_b)
 static void
 begin(struct side *side)
 {
-    char listen[64];
+    char listen[64], frames[64];
     struct channel_config config = {
         .host = side->host,
         .name = side->name,
         .listen = listen,
-        .listen_frames = "pssl:0:127.0.0.1",
+        .listen_frames = frames,
     };
 
     become(side);
     snprintf(listen, sizeof listen, "pssl:%d:127.0.0.1", side->port);
+    snprintf(frames, sizeof frames, "pssl:%d:127.0.0.1", side->frames_port);
     assert_int_equal(channel_create(&config, &side->channel, NULL), 0);
     set_hosts(side, "a", "b");
 }
@@ -168,6 +170,7 @@ setup(void **state)
         sides[i]->as = sides[i]->name;
         sides[i]->ca = "ours";
         sides[i]->port = free_port();
+        sides[i]->frames_port = 0;
         ds_init(&sides[i]->said);
         begin(sides[i]);
     }
@@ -338,6 +341,34 @@ test_other_callee(void **state)
     assert_true(channel_counters(a.channel)->refused > 0);
 }
 
+/* Somebody takes over the place where B took frames. */
+static void
+test_frames_to_other(void **state)
+{
+    int number;
+
+    channel_destroy(b.channel);
+    b.frames_port = free_port();
+    begin(&b);
+    channel_connect(a.channel, &b.host);
+    WAIT_UNTIL(channel_epoch(a.channel, &b.host));
+    send_frame(1);
+    WAIT_UNTIL(next_frame(&number));
+
+    channel_destroy(b.channel);
+    b.as = "c";
+    begin(&b);
+    check_apart(&a);
+    assert_true(has_said(&a, "the certificate of \"somebody else\" is not "
+                         "that of host \"b\""));
+
+    /* What waited meanwhile is for the right one. */
+    channel_destroy(b.channel);
+    b.as = "b";
+    begin(&b);
+    WAIT_UNTIL(next_frame(&number));
+}
+
 static void
 test_unknown_host(void **state)
 {
@@ -499,6 +530,7 @@ main(void)
         TEST(test_rotated),
         TEST(test_other_host),
         TEST(test_other_callee),
+        TEST(test_frames_to_other),
         TEST(test_unknown_host),
         TEST(test_foreign_ca),
         TEST(test_expired),
