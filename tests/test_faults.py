@@ -43,7 +43,7 @@ def statuses(lab):
 
 
 def test_points(make_lab):
-    """Held, cancelled, let go, killed; and a lab without the option refuses."""
+    """Held, cancelled, let go, killed."""
     lab = make_lab("test-faults", SITES, "--test-faults")
     assert fault(lab, "a1", "set", "nowhere", "hold") == \
         (False, '"nowhere" is not one of the points copy, stop, pre-switchover, continued, '

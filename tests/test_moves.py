@@ -11,7 +11,7 @@ import time
 import pytest
 
 import frames
-from conftest import ROOT, build_has
+from conftest import ROOT, RUN, build_has
 from labkit import (FINAL, Guest, Prober, answering, begin_copy, end_of, flows, inside,
                     link_address, lossless, migration, monitors, only_copy, part, reach,
                     run_inside, running, store_rows, stranger, type_at_console)
@@ -271,6 +271,15 @@ def test_vm_life(lab):
         lab("vm", "delete", "web3", "--force")
     assert "web3" not in [vm["name"] for vm in lab.json("vm", "list")]
     wait_for(lambda: in_store() == before, 20, "nothing of web3 in the store")
+
+
+def test_no_faults_unless_asked_for(lab):
+    """An agent that was not started for tests cannot be held or killed by them."""
+    for words in (["set", "copy", "kill"], ["release"], ["show"]):
+        result = subprocess.run(["ovs-appctl", "-t", RUN / lab.lab / "a1/agent.ctl",
+                                 "watari/fault", *words], text=True, capture_output=True,
+                                timeout=10, check=False)
+        assert result.returncode and "--test-faults" in result.stderr, (words, result)
 
 
 def vms(lab):
