@@ -4,7 +4,9 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -117,6 +119,112 @@ def ref(uuid):
 
 def refs(*uuids):
     return ["set", [ref(uuid) for uuid in uuids]]
+
+
+class Proxy:
+    """Stands between a program and the store, and can lose answers.
+
+    It can be had in place of the store by who only asks for 'remote'.
+    """
+
+    def __init__(self, store, name="proxy"):
+        self.store = store
+        self.folder = store.folder
+        self.path = store.folder / f"{name}.sock"
+        self.remote = f"unix:{self.path}"
+        self.fault = None
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(self.path))
+        self.listener.listen()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            server = socket.socket(socket.AF_UNIX)
+            server.connect(str(self.store.socket))
+            link = {"client": client, "server": server, "drop": None}
+            for end in (self.ask, self.answer):
+                threading.Thread(target=end, args=(link,),
+                                 daemon=True).start()
+
+    def lose_answer(self):
+        """The next write is done; its answer gets lost with the connection."""
+        self.fault = "lose"
+
+    def do_twice(self):
+        """The next write is done twice; the second's answer arrives.
+
+        So does a server whose cluster was slow to say that it did the first.
+        """
+        self.fault = "twice"
+
+    def ask(self, link):
+        for message in messages(link["client"]):
+            if message.get("method") == "transact" and self.fault:
+                again = dict(message)
+                if self.fault == "twice":
+                    message["id"] = "the first"
+                link["drop"] = (self.fault, message["id"])
+                self.fault = None
+                if link["drop"][0] == "twice":
+                    send_message(link["server"], message)
+                message = again
+            send_message(link["server"], message)
+        close(link)
+
+    def answer(self, link):
+        for message in messages(link["server"]):
+            if link["drop"] and message.get("id") == link["drop"][1]:
+                lost = link["drop"][0] == "lose"
+                link["drop"] = None
+                if lost:
+                    break
+                continue
+            send_message(link["client"], message)
+        close(link)
+
+    def close(self):
+        self.listener.close()
+
+
+def messages(sock):
+    """Yields the JSON values that arrive at 'sock'."""
+    decoder = json.JSONDecoder()
+    text = ""
+    while True:
+        try:
+            data = sock.recv(65536)
+        except OSError:
+            return
+        if not data:
+            return
+        text += data.decode()
+        while text:
+            try:
+                value, end = decoder.raw_decode(text)
+            except json.JSONDecodeError:
+                break
+            yield value
+            text = text[end:].lstrip()
+
+
+def send_message(sock, message):
+    try:
+        sock.sendall(json.dumps(message).encode())
+    except OSError:
+        pass
+
+
+def close(link):
+    for name in ("client", "server"):
+        try:
+            link[name].shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
 
 
 class World:

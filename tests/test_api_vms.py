@@ -2,9 +2,9 @@
 
 import pytest
 
-from apikit import (CONFIG, fixture_agent, fixture_applied, fixture_manager,
-                    fixture_running, fixture_store)
-from storekit import ref, wait_for
+from apikit import (CONFIG, Manager, fixture_agent, fixture_applied,
+                    fixture_manager, fixture_running, fixture_store)
+from storekit import Proxy, ref, wait_for
 
 
 # VMs.
@@ -107,6 +107,25 @@ def test_migrate(store, agent, applied, web1):
     status, problem = applied.call("POST", f"/migrations/{uuid}/cancel")
     assert status == 409 and "completed" in problem["detail"]
     assert applied.call("POST", web1, {"to": "o1"})[0] == 202
+
+
+@pytest.mark.parametrize("fault", ["lose_answer", "do_twice"])
+def test_done_without_an_answer(store, agent, applied, web1, fault):
+    """What the store did is not refused because its answer was lost."""
+    proxy = Proxy(store, f"{fault}-store")
+    other = Manager(proxy, fault)
+    try:
+        for path, body, status, table, n in [
+                ("/vms", {"name": "new", "host": "t2", "network": "blue",
+                          "address": "10.255.0.31"}, 201, "VM", 3),
+                ("/vms/web1/migrations", {"to": "o1"}, 202, "Migration", 1)]:
+            getattr(proxy, fault)()
+            answer = other.call("POST", path, body)
+            assert answer[0] == status, answer
+            assert proxy.fault is None and len(store.rows(table)) == n
+    finally:
+        other.stop()
+        proxy.close()
 
 
 def test_cancel(store, applied, web1):

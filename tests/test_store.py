@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 import storekit
-from storekit import Driver, Store, World, ref, wait_for
+from storekit import Driver, Proxy, Store, World, ref, wait_for
 
 OLD_SCHEMA = storekit.ROOT / "tests/schema/watari-1.0.0.ovsschema"
 
@@ -337,6 +337,46 @@ def test_writes_survive_a_restart(store, world, t1):
     assert row["phases"] == ["map", [["check", 1.5]]]
     assert row["figures"] == ["map", [["total_ms", 2.5]]]
     assert t1("newest", world.interface) == "2 active 198.18.1.100"
+
+
+@pytest.fixture(name="proxy")
+def fixture_proxy(store):
+    proxy = Proxy(store)
+    yield proxy
+    proxy.close()
+
+
+# The time to connect again grows with each connection that is lost.
+@pytest.mark.parametrize("fault,commands", [
+    ("do_twice", "register claim bind instance detect events"),
+    ("lose_answer", "detect events")])
+def test_done_without_an_answer(store, world, proxy, fault, commands):
+    """A write that the store did, and whose answer was lost, is done once."""
+    t9 = Driver(proxy, "t9")
+    arguments = {
+        "register": ("t9", "tokyo", "10.0.0.9:1", "198.18.1.9"),
+        "claim": (4, 3),
+        "bind": (world.interface, 1, 7, "active", "198.18.1.100"),
+        "instance": (world.vm, 1, 7, "running"),
+        "detect": (world.network, "52:54:00:aa:00:01", "10.255.0.77"),
+        "events": (1,),
+    }
+    try:
+        t9("changes", 100)
+        for name, args in arguments.items():
+            if name in commands:
+                getattr(proxy, fault)()
+            assert t9(name, *args).endswith("done"), name
+            assert proxy.fault is None
+            if name == "register":
+                host, = store.rows("Host", ["name", "==", "t9"])
+                store.update("VM", world.vm, host=host["_uuid"])
+                t9("watch", world.network)
+        for table, n in [("Host", 3), ("Claim", 3), ("Binding", 1),
+                         ("Instance", 1), ("Endpoint", 1), ("Event", 1)]:
+            assert len(store.rows(table)) == n, table
+    finally:
+        t9.close()
 
 
 def test_asked_for_when_the_store_dies(store, world, t1):

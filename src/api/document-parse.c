@@ -9,6 +9,7 @@
 #include "openvswitch/shash.h"
 #include "packets.h"
 #include "util.h"
+#include "uuid.h"
 
 #include "api/fields.h"
 #include "base/problems.h"
@@ -590,6 +591,7 @@ document_parse_vm(const struct json *json, struct problems *problems)
     struct document *document = xzalloc(sizeof *document);
 
     document->create_only = true;
+    uuid_generate(&document->insert);
     if (fields_check(document_vm_fields, json, "", problems)) {
         const char *name = fields_string(json, "name");
 

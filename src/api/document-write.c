@@ -258,7 +258,11 @@ write_vm(struct writer *writer, const struct document_vm *vm)
         return;                 /* All of it is pinned. */
     }
 
-    const struct dbrec_vm *row = dbrec_vm_insert(writer->txn);
+    const struct dbrec_vm *row
+        = (writer->document->create_only
+           ? dbrec_vm_insert_persist_uuid(writer->txn,
+                                          &writer->document->insert)
+           : dbrec_vm_insert(writer->txn));
     write_nics(writer, vm, interfaces, networks);
     dbrec_vm_set_name(row, vm->name);
     dbrec_vm_set_memory_kib(row, vm->memory_kib);
@@ -308,8 +312,11 @@ build_document(struct store *store, struct ovsdb_idl_txn *txn,
     struct writer writer = {
         .store = store, .txn = txn, .document = document,
     };
-    int error = check_again(store, document, err);
 
+    if (document->create_only && SESSION_ROW(store, vm, &document->insert)) {
+        return 0;               /* Done before the connection broke. */
+    }
+    int error = check_again(store, document, err);
     if (error) {
         return error;
     }

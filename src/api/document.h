@@ -24,6 +24,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "openvswitch/uuid.h"
+
 #include "api/fields.h"
 #include "core/vm.h"
 #include "store/write.h"
@@ -90,7 +92,8 @@ struct document {
     struct document_network *networks;
     struct document_vm *vms;    /* Endpoints too. */
     size_t n_sites, n_hosts, n_networks, n_vms;
-    bool create_only;           /* Refuse what exists already. */
+    bool create_only;           /* Refuse what exists already... */
+    struct uuid insert;         /* ...but the first VM, if it is this row. */
     long long now;              /* Of the events, wall clock, in ms. */
 };
 

@@ -14,6 +14,7 @@
 
 #define BLOCKED_MAX_MS 5000    /* For rows that do not arrive. */
 #define CONFLICT_MAX_TRIES 30   /* With other choices. */
+#define REFUSED_MAX_TRIES 2     /* The first may have been done unseen. */
 #define RETRY_MS 200            /* If no change of the replica comes first. */
 
 struct write {
@@ -26,7 +27,7 @@ struct write {
     unsigned int blocked_seqno; /* ...when the replica was at this. */
     long long blocked_until;    /* Refused if it still says so then. */
     struct err blocked_err;
-    unsigned int tries;
+    unsigned int tries;         /* That the store refused. */
 };
 
 static void finish(struct store *, struct write *, enum write_result,
@@ -277,15 +278,41 @@ try_write(struct store *store, struct write *write, long long now)
     check_committing(store, now);
 }
 
-/* Reads the sentence out of a server's error object, which is JSON text. */
+/* Reads the sentence out of a server's error object, which is JSON text.  The
+ * code is EALREADY if a row has a UUID that we chose, EEXIST if other rows
+ * stand in the way. */
 static void
 refusal(const struct write *write, const struct ovsdb_idl_txn *txn,
         struct err *err)
 {
     const char *text = ovsdb_idl_txn_get_error(txn);
-    int code = strstr(text, "constraint violation") ? EEXIST : EPROTO;
+    int code = (strstr(text, "duplicate uuid") ? EALREADY
+                : strstr(text, "constraint violation") ? EEXIST
+                : strstr(text, "referential integrity violation") ? EEXIST
+                : EPROTO);
 
     err_set(err, code, "%s: the store refused: %s", write->class->what, text);
+}
+
+/* What a refusal for '*err' means.
+ *
+ * The row in the way may be our own: the write was done before the connection
+ * broke, or the server itself tried it twice, which it does when its cluster
+ * takes long to answer.  The server says what has changed before it answers,
+ * so build() sees that the second time.  Our replica may lack the row (an
+ * agent's has no events); but a UUID of ours is in the store only if the
+ * whole write is. */
+static enum write_result
+judge_refusal(struct write *write, const struct err *err)
+{
+    unsigned int max = (write->class->retry_conflicts ? CONFLICT_MAX_TRIES
+                        : REFUSED_MAX_TRIES);
+
+    if (err->code == EPROTO) {
+        return WRITE_REFUSED;
+    }
+    return (++write->tries < max ? WRITE_PENDING
+            : err->code == EALREADY ? WRITE_DONE : WRITE_REFUSED);
 }
 
 static void
@@ -293,6 +320,7 @@ check_committing(struct store *store, long long now)
 {
     enum ovsdb_idl_txn_status status = ovsdb_idl_txn_commit(store->txn);
     struct write *write = store->committing;
+    enum write_result result;
     struct err err = ERR_INIT;
 
     if (status == TXN_INCOMPLETE) {
@@ -312,9 +340,9 @@ check_committing(struct store *store, long long now)
         break;
 
     case TXN_ERROR:
-        if (err.code != EEXIST || !write->class->retry_conflicts
-            || ++write->tries >= CONFLICT_MAX_TRIES) {
-            finish(store, write, WRITE_REFUSED, &err);
+        result = judge_refusal(write, &err);
+        if (result != WRITE_PENDING) {
+            finish(store, write, result, &err);
             break;
         }
         /* Fall through. */
