@@ -1,5 +1,6 @@
 """Agent and manager with certificates: a store that demands them, and an agent's channel that
-does, too.  The agents have no switch and no VMs; what TLS is about does not need them."""
+does, too.  These agents have no switch and no VMs; what TLS is about does not need them.  Only
+the end of the file has a whole lab, in which a VM moves."""
 import json
 import os
 import pathlib
@@ -11,7 +12,8 @@ import time
 
 import pytest
 
-from conftest import build_has
+from conftest import RUN, build_has, leftovers
+from labkit import only_copy
 from storekit import BUILD, Store, World, stop, wait_for
 
 pytestmark = pytest.mark.skipif(
@@ -329,3 +331,52 @@ def test_key_that_others_can_read(tmp_path, certs):
                            f"--unix={tmp_path}/x", *options(tls)], text=True,
                           capture_output=True, check=False, timeout=10)
     assert done.returncode == 2 and "chmod 600" in done.stderr
+
+
+# A lab.
+
+SITES = """
+sites:
+  tokyo: { wan: 198.18.1.0/24, pool: 198.18.1.100-198.18.1.199, hosts: [t1] }
+  osaka: { wan: 198.18.2.0/24, pool: 198.18.2.100-198.18.2.199, hosts: [o1] }
+networks:
+  blue: { prefix: 10.255.0.0/24, gateway: 10.255.0.254, mode: rewrite }
+vms:
+  web1: { host: t1, network: blue, address: 10.255.0.11, memory: 128M, image: mini }
+"""
+
+
+@pytest.fixture(name="lab", scope="module")
+def fixture_lab(make_module_lab):
+    lab = make_module_lab("test-tls", SITES, "--tls")
+    yield lab
+    lab("lab", "down", lab.lab)
+    assert leftovers(lab.lab) == []
+
+
+def test_lab(lab):
+    """Its programs use certificates of its own, and nobody but root can read the keys."""
+    rows = {(row["node"], row["part"]): row["tls"] for row in lab.json("lab", "status")
+            if row["lab"] == lab.lab}
+    assert {part for part, tls in rows.items() if tls} == {
+        ("store", "store"), ("manager", "manager"), ("t1", "agent"), ("o1", "agent")}
+    folder = RUN / lab.lab / "pki"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    keys = list(folder.glob("*.key"))
+    assert len(keys) == 5 and {key.stat().st_mode & 0o777 for key in keys} == {0o600}
+    for host in lab.json("host", "list"):
+        assert host["channel"].startswith("ssl:"), host
+    # The store, from a host's namespace, with and without a certificate.
+    for tls, status in ([f"--{key}={value}" for key, value in {
+            "private-key": folder / "t1.key", "certificate": folder / "t1.crt",
+            "ca-cert": folder / "ca.crt"}.items()], 0), ([], 1):
+        remote = f"{'ssl' if tls else 'tcp'}:198.19.0.250:6640"
+        done = lab.run("lab", "exec", "t1", "--", "ovsdb-client", "-t3", *tls,
+                       "get-schema-version", remote, "Watari")
+        assert (done.returncode != 0) == status, (remote, done.stderr)
+
+
+def test_lab_move(lab):
+    move = lab.json("vm", "migrate", "web1", "--to", "o1")
+    assert move["result"] == "completed", move
+    assert only_copy(lab, "web1") == "o1"

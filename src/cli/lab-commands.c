@@ -40,6 +40,7 @@ run_up(const struct invocation *in, struct err *err)
         .keep = invocation_option(in, "keep"),
         .only_network = invocation_option(in, "only-network"),
         .test_faults = invocation_option(in, "test-faults"),
+        .tls = invocation_option(in, "tls"),
         .progress = &mutable->progress,
     };
     struct problems problems = PROBLEMS_INIT;
@@ -71,7 +72,7 @@ static int
 run_status(const struct invocation *in, struct err *err OVS_UNUSED)
 {
     static const char *const columns[] = {
-        "lab", "node", "part", "pid", "state", NULL
+        "lab", "node", "part", "pid", "state", "tls", NULL
     };
     struct json *status = lab_status();
 
@@ -103,6 +104,7 @@ run_console(const struct invocation *in, struct err *err)
 
 static const struct option_row up_options[] = {
     { "keep", NULL, "a failed \"up\" leaves its parts to look at" },
+    { "tls", NULL, "with certificates, as between real hosts" },
     { "only-network", NULL, NULL },       /* For tests. */
     { "test-faults", NULL, NULL },        /* See docs/benchmarks.md. */
     { NULL },

@@ -12,6 +12,7 @@
 
 #include "base/netns.h"
 #include "base/process.h"
+#include "lab/certificates.h"
 #include "lab/parts.h"
 #include "lab/plan.h"
 #include "lab/state.h"
@@ -122,6 +123,8 @@ add_status(struct json *array, const struct state *state)
         json_object_put_string(json, "part", process->part);
         json_object_put(json, "pid", json_integer_create(process->id.pid));
         json_object_put_string(json, "state", alive ? "running" : "ended");
+        json_object_put(json, "tls", json_boolean_create(
+                            certificates_are_used(process)));
         json_object_put_string(json, "log", process->output);
         json_array_add(array, json);
     }

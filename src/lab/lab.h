@@ -24,6 +24,7 @@ struct lab_up {
     bool keep;                  /* What was made stays when it fails. */
     bool only_network;          /* Neither store nor agents nor VMs. */
     bool test_faults;           /* Agents get --test-faults. */
+    bool tls;                   /* Its programs have certificates. */
     struct progress *progress;
     char name[64];              /* Set: the lab's. */
 };
@@ -47,7 +48,7 @@ int lab_restart(const char *lab, const char *node, const char *part,
 /* Connects the terminal to a VM's serial console until ^] is typed. */
 int lab_console(const char *lab, const char *vm, struct err *);
 
-/* All labs as an array of objects: lab, node, part, pid, state. */
+/* All labs as an array of objects: lab, node, part, pid, state, tls. */
 struct json *lab_status(void);
 
 #endif /* lab/lab.h */

@@ -127,7 +127,7 @@ check_map_names(struct checker *c, const struct yamlfile_map *map,
 static void
 check_names(struct checker *c)
 {
-    static const char *const reserved[] = { "core", "store", "manager" };
+    static const char *const reserved[] = { "core", "store", "manager", "pki" };
     const struct labfile *file = c->file;
     const struct labfile_site *site;
     const struct yamlfile_at top = { 1, 1 };

@@ -18,6 +18,7 @@
 #include "util.h"
 
 #include "base/process.h"
+#include "lab/certificates.h"
 #include "lab/machine.h"
 #include "lab/network.h"
 #include "lab/plan.h"
@@ -454,8 +455,10 @@ parts_start_store(const struct labfile *file, struct state *state,
                                              "ovsdb-server");
     add_arg(&process->argv, "%s/store/store.db", state->dir);
     add_arg(&process->argv, "--remote=punix:%s/store/db.sock", state->dir);
-    add_arg(&process->argv, "--remote=ptcp:%d:%s", PLAN_STORE_PORT,
+    add_arg(&process->argv, "--remote=%s:%d:%s",
+            state->tls ? "pssl" : "ptcp", PLAN_STORE_PORT,
             plan_mgmt(site, PLAN_STORE, addr));
+    certificates_add_args(state, "store", &process->argv);
     add_daemon_args(state, process);
     add_arg(&process->env, "OVS_RUNDIR=%s/store", state->dir);
     error = state_start(state, process, -1, err);
@@ -463,11 +466,11 @@ parts_start_store(const struct labfile *file, struct state *state,
 }
 
 static char *
-store_remote(const struct labfile *file)
+store_remote(const struct labfile *file, const struct state *state)
 {
     char addr[ADDR_STRLEN];
 
-    return xasprintf("tcp:%s:%d",
+    return xasprintf("%s:%s:%d", state->tls ? "ssl" : "tcp",
                      plan_mgmt(plan_site_number(file, file->store.site),
                                PLAN_STORE, addr), PLAN_STORE_PORT);
 }
@@ -493,8 +496,9 @@ parts_start_manager(const struct labfile *file, struct state *state,
 
     struct state_process *process = add_part(state, "manager", "manager",
                                              program);
-    char *remote = store_remote(file);
+    char *remote = store_remote(file, state);
     add_option(&process->argv, "--store", remote);
+    certificates_add_args(state, "manager", &process->argv);
     add_arg(&process->argv, "--unix");
     add_arg(&process->argv, "%s/manager/manager.sock", state->dir);
     add_option(&process->argv, "--listen-fd", "3");
@@ -549,7 +553,7 @@ start_agent(const struct labfile *file, struct state *state,
                                              kind->program);
     struct svec *argv = &process->argv;
     char addr[ADDR_STRLEN];
-    char *remote = store_remote(file);
+    char *remote = store_remote(file, state);
 
     plan_mgmt(plan_site_number(file, site->item.name), n + 1, addr);
     add_option(argv, "--name", host);
@@ -561,7 +565,9 @@ start_agent(const struct labfile *file, struct state *state,
     add_arg(argv, "unix:%s/%s/db.sock", state->dir, host);
     add_option(argv, "--address", addr);
     add_arg(argv, "--channel");
-    add_arg(argv, "ptcp:%d:%s", PLAN_CHANNEL_PORT, addr);
+    add_arg(argv, "%s:%d:%s", state->tls ? "pssl" : "ptcp",
+            PLAN_CHANNEL_PORT, addr);
+    certificates_add_args(state, host, argv);
     add_option(argv, "--site", site->item.name);
     add_address_args(argv, site, n);
     add_option(argv, "--image-dir", kind->images);

@@ -170,6 +170,7 @@ state_save(const struct state *state, struct err *err)
     put_string(json, "listen", state->listen);
     put_string(json, "file", state->file);
     json_object_put(json, "up", json_boolean_create(state->up));
+    json_object_put(json, "tls", json_boolean_create(state->tls));
     json_object_put(json, "netns", svec_to_json(&state->netns));
     for (size_t i = 0; i < state->n_processes; i++) {
         json_array_add(processes, process_to_json(state->processes[i]));
@@ -243,6 +244,7 @@ read_file(struct state *state, struct err *err)
         const struct json *processes = json_get(json, "processes");
 
         state->up = json_get_bool(json, "up");
+        state->tls = json_get_bool(json, "tls");
         state->listen = dup_member(json, "listen");
         state->file = dup_member(json, "file");
         svec_from_json(&state->netns, json_get(json, "netns"));

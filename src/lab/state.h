@@ -5,6 +5,7 @@
  *
  *      /run/watari/LAB/state.json      namespaces and processes
  *      /run/watari/LAB/NODE/           logs, sockets, databases
+ *      /run/watari/LAB/pki/            certificates, and keys for root only
  *      /run/watari/sysctls.json        what the machine had before
  *
  * Each part is in the file before it exists, so that "lab down" finds all of
@@ -37,6 +38,7 @@ struct state {
     bool up;                    /* "lab up" has finished. */
     char *listen;               /* "127.0.0.1:7480", or null. */
     char *file;                 /* The lab file, for people. */
+    bool tls;                   /* Its programs have certificates. */
     struct svec netns;          /* Full names. */
     struct state_process **processes;
     size_t n_processes, allocated_processes;

@@ -9,11 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "openvswitch/util.h"
 #include "util.h"
 
+#include "lab/certificates.h"
 #include "lab/down.h"
 #include "lab/labfile.h"
 #include "lab/machine.h"
@@ -37,6 +39,7 @@ struct up {
 static int up_network(struct up *, struct err *);
 static int up_links(struct up *, struct err *);
 static int up_switches(struct up *, struct err *);
+static int up_certificates(struct up *, struct err *);
 static int up_store(struct up *, struct err *);
 static int up_manager(struct up *, struct err *);
 static int up_agents(struct up *, struct err *);
@@ -46,11 +49,12 @@ static int up_vms(struct up *, struct err *);
 static const struct up_step {
     const char *name;
     int (*run)(struct up *, struct err *);
-    bool is_network;
+    bool is_network, is_tls;
 } steps[] = {
     { "namespaces and links", up_network, true },
     { "link emulation", up_links, true },
     { "switches", up_switches, true },
+    { "certificates", up_certificates, .is_tls = true },
     { "store", up_store, false },
     { "manager", up_manager, false },
     { "agents", up_agents, false },
@@ -96,7 +100,8 @@ run_steps(struct up *up, struct err *err)
     struct progress *progress = up->options->progress;
 
     for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
-        if (up->options->only_network && !steps[i].is_network) {
+        if ((up->options->only_network && !steps[i].is_network)
+            || (steps[i].is_tls && !up->options->tls)) {
             continue;
         }
         progress_step(progress, "lab %s: %s", up->file.name, steps[i].name);
@@ -151,6 +156,7 @@ lab_up(struct lab_up *options, struct problems *problems,
         interrupted = 0;
         catch_signals(on_signal);
         up.state->file = file;
+        up.state->tls = options->tls;
         error = machine_prepare(err);
         error = error ? error : run_steps(&up, err);
         if (error) {
@@ -183,6 +189,12 @@ static int
 up_switches(struct up *up, struct err *err)
 {
     return parts_start_switches(&up->file, up->state, err);
+}
+
+static int
+up_certificates(struct up *up, struct err *err)
+{
+    return certificates_make(&up->file, up->state, time(NULL), err);
 }
 
 static int
