@@ -79,10 +79,33 @@ def move(lab, vm, to):
     return result
 
 
-def test_restarts(lab):
-    """Agents, the manager and the store come back, and no packet notices.
+def mobile(lab, home):
+    """The mobile address, for IPv4, of the interface with a home address."""
+    interface = next(row["_uuid"] for row in store_rows(lab, "Interface")
+                     if home in str(row["home"]))
+    binding = next(row for row in store_rows(lab, "Binding") if row["interface"] == interface)
+    return re.search(r"198\.18[.0-9]+", str(binding["mobile"]))[0]
 
-    Before any move: what is left of one at its source does not survive an agent."""
+
+def check_late(lab, sender, target):
+    """What cleo sends from 'sender' to 'target', as one who has not heard of a move: web1
+    answers it."""
+    nobody = "02:00:00:00:00:00"
+    packets = [frames.udp(nobody, nobody, sender, target, text)[14:].hex()
+               for text in (b"late", b"end")]
+    with subprocess.Popen([*inside(lab, "cleo"), sys.executable, ROOT / "tests/udp_collect.py",
+                           "1000"], text=True, stdout=subprocess.PIPE) as collector:
+        try:
+            assert collector.stdout.readline() == "ready\n"
+            lab.python("west-router", "ip_send.py", target, *packets)
+            assert collector.stdout.read().splitlines() == [f"{WEB1} late", f"{WEB1} end"]
+        finally:
+            collector.kill()
+
+
+def test_restarts(lab):
+    """Agents, the manager and the store come back, and no packet notices; nor do late ones,
+    after a move, if the agent dies where it began."""
     before = {host: flows(lab, host) for host in ("a1", "b1", "c1")}
     with lossless(lab, *TALKS):
         for host in before:
@@ -96,7 +119,15 @@ def test_restarts(lab):
         assert len(old) > 20
         for flow, age in old.items():
             assert new.get(flow, -1) > age, f"{host}: {flow} is not what it was"
+
+    cleo, old = mobile(lab, "10.255.0.23"), mobile(lab, WEB1)
     assert move(lab, "web1", "b1")
+    assert mobile(lab, WEB1) != old
+    check_late(lab, cleo, old)
+    os.kill(part(lab, "a1", "agent"), signal.SIGKILL)
+    lab("lab", "restart", "a1", "agent")
+    time.sleep(1)               # Whoever cleans up too early does it now.
+    check_late(lab, cleo, old)
 
 
 def test_there_and_back(lab):

@@ -5,9 +5,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "mobility/datapath.h"
 #include "openflow/switch.h"
 #include "peer/channel.h"
 #include "store/hosts.h"
+#include "store/networks.h"
 #include "util.h"
 
 #define MAX_NOTES 1000          /* That nobody has drained. */
@@ -22,6 +24,20 @@ bool
 engine_is_acked(const struct engine *e, uint64_t ticket)
 {
     return of_switch_is_acked(e->c.of_switch, ticket);
+}
+
+int
+engine_set_interface(struct engine *e, const struct interface *interface,
+                     struct err *err)
+{
+    struct network network;
+    int error = networks_get(e->c.store, &interface->network, &network, err);
+
+    if (!error) {
+        datapath_set_network(e->c.datapath, &network);
+        datapath_set_interface(e->c.datapath, interface);
+    }
+    return error;
 }
 
 void

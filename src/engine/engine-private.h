@@ -39,6 +39,12 @@ void engine_drain_hold(struct engine *);
 uint64_t engine_sync(struct engine *);
 bool engine_is_acked(const struct engine *, uint64_t ticket);
 
+/* Makes the datapath know an interface, and its network as the store has it.
+ * ENOENT if it has not. */
+struct interface;
+int engine_set_interface(struct engine *, const struct interface *,
+                         struct err *);
+
 /* Connects to the agent of 'host' if there is no connection, with what the
  * store says about it. */
 void engine_connect(struct engine *, const struct uuid *host);

@@ -263,6 +263,7 @@ engine_run(struct engine *e, struct engine_time now)
         if (hypervisor_adopt(e->c.hypervisor, NULL) == EINPROGRESS) {
             return;             /* Nobody gets an answer before we know. */
         }
+        tombstone_load(e);
         incoming_resume(e);
         e->adopted = true;
     }
@@ -282,6 +283,7 @@ engine_run(struct engine *e, struct engine_time now)
     if (!e->resumed && store_is_ready(e->c.store)) {
         guests_adopt(e);
         outgoing_resume(e);
+        tombstone_resume(e);
         e->resumed = true;
     }
     guests_run(e);

@@ -18,7 +18,6 @@
 #include "openflow/bridge.h"
 #include "store/bindings.h"
 #include "store/claims.h"
-#include "store/networks.h"
 #include "store/store.h"
 #include "store/vms.h"
 
@@ -126,21 +125,6 @@ take_addresses(struct engine *e, struct guest *g, size_t i, struct err *err)
 }
 
 static int
-ensure_interface(struct engine *e, const struct interface *interface,
-                 struct err *err)
-{
-    struct network network;
-    int error;
-
-    error = networks_get(e->c.store, &interface->network, &network, err);
-    if (!error) {
-        datapath_set_network(e->c.datapath, &network);
-        datapath_set_interface(e->c.datapath, interface);
-    }
-    return error;
-}
-
-static int
 present_nic(struct engine *e, struct guest *g, size_t i,
             enum datapath_delivery delivery, struct err *err)
 {
@@ -155,7 +139,7 @@ present_nic(struct engine *e, struct guest *g, size_t i,
         error = take_addresses(e, g, i, err);
     }
     if (!error) {
-        error = ensure_interface(e, interface, err);
+        error = engine_set_interface(e, interface, err);
     }
     if (!error) {
         struct datapath_here here = {

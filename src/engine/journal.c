@@ -18,6 +18,8 @@
 #include "peer/message.h"
 
 #define MAX_FILE (256 * 1024)
+#define MAX_TOMBSTONES_FILE (512 * JOURNAL_MAX_TOMBSTONES)
+#define TOMBSTONES "tombstones"
 
 int
 journal_init(const char *dir, struct err *err)
@@ -32,9 +34,9 @@ journal_init(const char *dir, struct err *err)
 }
 
 static char *
-file_name(const char *dir, const struct uuid *migration, const char *suffix)
+file_name(const char *dir, const struct uuid *migration)
 {
-    return xasprintf("%s/"UUID_FMT"%s", dir, UUID_ARGS(migration), suffix);
+    return xasprintf("%s/"UUID_FMT, dir, UUID_ARGS(migration));
 }
 
 static char *
@@ -63,13 +65,11 @@ entry_to_string(const struct journal_entry *entry)
     return s;
 }
 
-int
-journal_save(const char *dir, const struct journal_entry *entry,
-             struct err *err)
+/* Whoever reads 'name' sees the old text or the new one. */
+static int
+write_file(const char *name, const char *text, struct err *err)
 {
-    char *name = file_name(dir, &entry->migration, "");
-    char *temp = file_name(dir, &entry->migration, ".new");
-    char *text = entry_to_string(entry);
+    char *temp = xasprintf("%s.new", name);
     size_t n = strlen(text);
     int error = 0;
 
@@ -90,8 +90,19 @@ journal_save(const char *dir, const struct journal_entry *entry,
                 ovs_strerror(error));
         unlink(temp);
     }
-    free(text);
     free(temp);
+    return error;
+}
+
+int
+journal_save(const char *dir, const struct journal_entry *entry,
+             struct err *err)
+{
+    char *name = file_name(dir, &entry->migration);
+    char *text = entry_to_string(entry);
+    int error = write_file(name, text, err);
+
+    free(text);
     free(name);
     return error;
 }
@@ -99,7 +110,7 @@ journal_save(const char *dir, const struct journal_entry *entry,
 void
 journal_remove(const char *dir, const struct uuid *migration)
 {
-    char *name = file_name(dir, migration, "");
+    char *name = file_name(dir, migration);
 
     unlink(name);
     free(name);
@@ -129,6 +140,25 @@ get_number(const struct json *o, const char *key, long long max,
 }
 
 static bool
+get_addrs(const struct json *o, const char *key, struct addr_pair *pair)
+{
+    const struct json *addrs
+        = (o->type == JSON_OBJECT ? shash_find_data(o->object, key) : NULL);
+
+    if (!addrs || addrs->type != JSON_ARRAY) {
+        return false;
+    }
+    for (size_t i = 0; i < addrs->array.n; i++) {
+        if (addrs->array.elems[i]->type != JSON_STRING
+            || addr_pair_add(pair, json_string(addrs->array.elems[i]),
+                             NULL)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
 get_mobile(const struct json *o, struct journal_entry *entry)
 {
     const struct json *list = shash_find_data(o->object, "mobile");
@@ -138,20 +168,8 @@ get_mobile(const struct json *o, struct journal_entry *entry)
         return false;
     }
     for (size_t i = 0; i < list->array.n; i++) {
-        const struct json *nic = list->array.elems[i];
-        const struct json *addrs
-            = (nic->type == JSON_OBJECT
-               ? shash_find_data(nic->object, "mobile") : NULL);
-
-        if (!addrs || addrs->type != JSON_ARRAY) {
+        if (!get_addrs(list->array.elems[i], "mobile", &entry->mobile[i])) {
             return false;
-        }
-        for (size_t k = 0; k < addrs->array.n; k++) {
-            if (addrs->array.elems[k]->type != JSON_STRING
-                || addr_pair_add(&entry->mobile[i],
-                                 json_string(addrs->array.elems[k]), NULL)) {
-                return false;
-            }
         }
     }
     return true;
@@ -193,11 +211,11 @@ entry_from_json(const struct json *o, struct journal_entry *entry)
 }
 
 static struct json *
-read_file(const char *name)
+read_file(const char *name, off_t max)
 {
     struct stat s;
 
-    if (stat(name, &s) || !S_ISREG(s.st_mode) || s.st_size > MAX_FILE) {
+    if (stat(name, &s) || !S_ISREG(s.st_mode) || s.st_size > max) {
         return NULL;
     }
     return json_from_file(name);
@@ -214,11 +232,11 @@ journal_load(const char *dir, struct ovs_list *entries)
         struct uuid uuid;
 
         if (!uuid_from_string(&uuid, d->d_name)) {
-            continue;           /* ".", "..", a ".new" that was never done. */
+            continue;           /* A ".new" that was never done, and so on. */
         }
 
         char *name = xasprintf("%s/%s", dir, d->d_name);
-        struct json *json = read_file(name);
+        struct json *json = read_file(name, MAX_FILE);
         struct journal_entry *entry = xzalloc(sizeof *entry);
         if (json && entry_from_json(json, entry)) {
             ovs_list_push_back(entries, &entry->node);
@@ -233,4 +251,81 @@ journal_load(const char *dir, struct ovs_list *entries)
         closedir(stream);
     }
     return n_bad;
+}
+
+/* Tombstones. */
+
+int
+journal_save_tombstones(const char *dir, const struct journal_tombstone *list,
+                        size_t n, struct err *err)
+{
+    struct json *array = json_array_create_empty();
+    char *name = xasprintf("%s/"TOMBSTONES, dir);
+
+    for (size_t i = 0; i < MIN(n, JOURNAL_MAX_TOMBSTONES); i++) {
+        struct json *o = json_object_create();
+
+        message_put_uuid(o, "interface", &list[i].interface);
+        message_put_uuid(o, "network", &list[i].network);
+        message_put_uuid(o, "host", &list[i].host);
+        message_put_addrs(o, "mobile", &list[i].mobile);
+        json_object_put(o, "returned", json_boolean_create(list[i].returned));
+        json_object_put(o, "until", json_integer_create(list[i].until));
+        json_array_add(array, o);
+    }
+
+    char *text = json_to_string(array, 0);
+    int error = write_file(name, text, err);
+    free(text);
+    free(name);
+    json_destroy(array);
+    return error;
+}
+
+static bool
+tombstone_from_json(const struct json *o, struct journal_tombstone *t)
+{
+    const struct json *returned;
+
+    *t = (struct journal_tombstone) { .until = 0 };
+    if (o->type != JSON_OBJECT
+        || !get_uuid(o, "interface", &t->interface)
+        || !get_uuid(o, "network", &t->network)
+        || !get_uuid(o, "host", &t->host)
+        || !get_addrs(o, "mobile", &t->mobile)
+        || addr_pair_is_none(&t->mobile)
+        || !get_number(o, "until", LLONG_MAX, &t->until)) {
+        return false;
+    }
+    returned = shash_find_data(o->object, "returned");
+    t->returned = returned && returned->type == JSON_TRUE;
+    return true;
+}
+
+int
+journal_load_tombstones(const char *dir, struct journal_tombstone **list,
+                        size_t *n, struct err *err)
+{
+    char *name = xasprintf("%s/"TOMBSTONES, dir);
+    struct json *json = read_file(name, MAX_TOMBSTONES_FILE);
+    bool bad = !access(name, F_OK);
+
+    *list = NULL;
+    *n = 0;
+    if (json && json->type == JSON_ARRAY) {
+        size_t max = MIN(json->array.n, JOURNAL_MAX_TOMBSTONES);
+
+        *list = xcalloc(max + 1, sizeof **list);
+        for (size_t i = 0; i < max; i++) {
+            *n += tombstone_from_json(json->array.elems[i], &(*list)[*n]);
+        }
+        bad = *n < json->array.n;
+    }
+    if (bad) {
+        err_set(err, EBADMSG, "%s is damaged: late packets for VMs that have "
+                "moved away may be lost", name);
+    }
+    json_destroy(json);
+    free(name);
+    return bad ? EBADMSG : 0;
 }

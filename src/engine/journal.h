@@ -2,8 +2,12 @@
 #define ENGINE_JOURNAL_H 1
 
 /* The journal: what an agent must know of its migrations after a crash of its
- * own.  A file each, replaced in one piece.  It lives under /run and need not
+ * own, and of what they left behind.  A file each for migrations, one for all
+ * tombstones, each replaced in one piece.  It lives under /run and need not
  * outlive the host, since a guest does not either. */
+
+#include <stdbool.h>
+#include <stddef.h>
 
 #include "openvswitch/list.h"
 #include "openvswitch/uuid.h"
@@ -32,5 +36,27 @@ void journal_remove(const char *dir, const struct uuid *migration);
 /* Appends an entry to 'entries' for each file; the caller frees them.  Files
  * that cannot be read as entries are left alone and counted. */
 size_t journal_load(const char *dir, struct ovs_list *entries);
+
+/* What is left of an interface that has moved away; see tombstone.h. */
+struct journal_tombstone {
+    struct uuid interface, network;
+    struct uuid host;           /* Where it is now. */
+    struct addr_pair mobile;    /* Where late packets come to. */
+    bool returned;              /* The interface is here again. */
+    long long until;            /* Monotonic ms: the host's own clock, that
+                                 * goes on while an agent does not. */
+};
+
+/* More than so many are not saved: the first ones are. */
+#define JOURNAL_MAX_TOMBSTONES 2048
+
+/* Replaces what was saved before, if by nothing. */
+int journal_save_tombstones(const char *dir, const struct journal_tombstone *,
+                            size_t n, struct err *);
+
+/* Stores an array that the caller frees, and how many there are.  EBADMSG if
+ * the file is damaged: what can be read of it is returned all the same. */
+int journal_load_tombstones(const char *dir, struct journal_tombstone **,
+                            size_t *n, struct err *);
 
 #endif /* engine/journal.h */

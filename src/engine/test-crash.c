@@ -113,11 +113,8 @@ check_completed(void)
                || !uuid_is_zero(&world.order.migration)) {
         return "the store does not know";
     }
-    /* A tombstone does not outlive its agent. */
     here = datapath_get_here(s->datapath, &vm);
-    if (world_has(AGENT_S_DIES) && !here) {
-        return NULL;
-    } else if (!here || here->port != OFPP_NONE
+    if (!here || here->port != OFPP_NONE
         || here->delivery != DATAPATH_HOLD) {
         return "there is no tombstone";
     }

@@ -248,6 +248,17 @@ networks_get(const struct store *store OVS_UNUSED, const struct uuid *uuid,
     return 0;
 }
 
+int
+interfaces_get(const struct store *store OVS_UNUSED, const struct uuid *uuid,
+               struct interface *interface, struct err *err)
+{
+    if (!uuid_equals(uuid, &world.vm.nics[0].interface.uuid)) {
+        return err_set(err, ENOENT, "no such interface");
+    }
+    *interface = world.vm.nics[0].interface;
+    return 0;
+}
+
 /* VMs. */
 
 int

@@ -4,7 +4,10 @@
 /* What is left of a guest where it was: its old addresses still lead here,
  * the switch holds what comes to them, and the agent passes it on to the host
  * where the guest went, until the addresses leave their quarantine.  Should
- * the guest come back before that, they lead to it again. */
+ * the guest come back before that, they lead to it again.
+ *
+ * They are in the journal, so that an agent that starts again has them for
+ * the time that is left. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,6 +41,14 @@ bool tombstone_held(struct engine *, const struct uuid *interface,
 
 /* A frame that another tombstone passed on to us, with RELAY_LATE. */
 void tombstone_late(struct engine *, const struct relayed *);
+
+/* After a crash of ours: first those that the journal has, before any guest
+ * is presented, since older addresses lead to those that are back... */
+void tombstone_load(struct engine *);
+
+/* ...then, once, when guests and moves are known and the store is ready, they
+ * take up their work. */
+void tombstone_resume(struct engine *);
 
 void tombstone_run(struct engine *);
 void tombstone_wait(struct engine *);
