@@ -161,7 +161,7 @@ def test_faults():
     """Some of the ways in which a move can go wrong, once each."""
     needs_mini()
     rows = ["destination-agent-copy", "destination-qemu-continued", "source-agent-granted",
-            "cancel-copy"]
+            "cancel-copy", "leader-copy"]
     result = bench("faults", "--rows", ",".join(rows), "--runs", 1, "-o", "json")
     document = json.loads(result.stdout)
     check_document(document)

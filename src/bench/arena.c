@@ -70,7 +70,9 @@ write_lab_file(const struct arena_config *config, const char *path,
         fprintf(file, "  %s: { host: %s, network: blue, address: %s }\n",
                 arena_correspondents[i], arena_hosts[i], arena_addresses[i]);
     }
-    fprintf(file, "store: { site: nagoya }\nmanager: { site: nagoya }\n");
+    fprintf(file, "store: { %s }\nmanager: { site: nagoya }\n",
+            config->store_cluster ? "sites: [nagoya, tokyo, osaka]"
+            : "site: nagoya");
     return fclose(file) ? err_set(err, errno, "%s: %s", path,
                                   ovs_strerror(errno)) : 0;
 }

@@ -39,6 +39,7 @@ struct arena_config {
     double delay_ms;            /* Of each site's link, one way. */
     unsigned int memory_mib;    /* Of the VM. */
     bool test_faults;           /* Agents have fault points; see harm.h. */
+    bool store_cluster;         /* The store has a server at each site. */
     struct progress *progress;
 };
 

@@ -36,6 +36,7 @@ struct faults_kind {
     bool rolls_back;            /* It has to. */
     bool loses;                 /* Packets may be lost. */
     bool ends_guest;            /* If the guest runs at the destination. */
+    bool cluster;               /* Needs a store of three servers. */
 };
 
 struct faults_row {

@@ -97,6 +97,18 @@ start_store(const struct faults_move *m, struct err *err)
 }
 
 static int
+kill_leader(const struct faults_move *m, struct err *err)
+{
+    return harm_kill_leader(m->arena, err);
+}
+
+static int
+start_stores(const struct faults_move *m, struct err *err)
+{
+    return harm_start_stores(m->arena, err);
+}
+
+static int
 cut_channel(const struct faults_move *m, struct err *err)
 {
     return harm_cut_channel(m->arena, m->source, m->destination, true, err);
@@ -166,6 +178,11 @@ static const struct faults_kind store = {
     .text = "killing the store for 5 s",
     .harm = kill_store, .heal = start_store, .heal_ms = STORE_MS,
 };
+static const struct faults_kind leader = {
+    .text = "killing the server that leads the store",
+    .harm = kill_leader, .heal = start_stores, .heal_ms = RESTART_MS,
+    .cluster = true,
+};
 static const struct faults_kind channel = {
     .text = "cutting the agents' channel for 3 s",
     .harm = cut_channel, .heal = heal_channel, .heal_ms = CHANNEL_MS,
@@ -197,6 +214,8 @@ static const struct faults_row rows[] = {
     EVERYWHERE("channel", channel),
     EVERYWHERE("link", link_),
     BEFORE_CONTINUE("cancel", cancel_),
+    { "leader-copy", &leader, "copy", false },
+    { "leader-stop", &leader, "stop", false },
 };
 
 const char *
@@ -222,6 +241,7 @@ struct faults {
     struct document *document;
     struct progress *progress;
     struct arena *arena;        /* Null: none is up. */
+    bool cluster;               /* Has it a store of three servers? */
     struct child echo;          /* Whom its guest asks. */
 };
 
@@ -234,16 +254,19 @@ end_arena(struct faults *f, bool keep)
 }
 
 static int
-need_arena(struct faults *f, struct err *err)
+need_arena(struct faults *f, bool cluster, struct err *err)
 {
     struct arena_config config = {
         .lab = LAB, .folder = BENCH_FOLDER, .memory_mib = MEMORY_MIB,
-        .test_faults = true, .progress = f->progress,
+        .test_faults = true, .store_cluster = cluster,
+        .progress = f->progress,
     };
 
-    if (f->arena) {
+    if (f->arena && f->cluster == cluster) {
         return 0;
     }
+    end_arena(f, false);
+    f->cluster = cluster;
     int error = arena_create(&config, &f->arena, err);
     if (error) {
         return error;
@@ -268,7 +291,7 @@ run_row(struct faults *f, const struct faults_row *row, struct err *err)
         struct json *json = json_object_create();
         struct err why = ERR_INIT;
 
-        error = need_arena(f, err);
+        error = need_arena(f, row->kind->cluster, err);
         if (error) {
             json_destroy(json);
             break;

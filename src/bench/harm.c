@@ -23,17 +23,20 @@
 #define FAULT "watari/fault"
 #define DEATH_TIMEOUT_MS 5000
 #define DEATH_POLL_MS 2
+#define ELECTION_MS 10000
+#define ELECTION_POLL_MS 10
 
 /* Before the rule that looks into the kernel's main table. */
 #define RULE_PRIORITY "100"
 
-/* Sends an order to an agent's control socket. */
+/* Sends an order to a part's control socket. */
 static int
-order(const struct arena *arena, const char *host, const char *command,
-      int argc, char *argv[], char **reply, struct err *err)
+order_part(const struct arena *arena, const char *node, const char *part,
+           const char *command, int argc, char *argv[], char **reply,
+           struct err *err)
 {
-    char *path = xasprintf(STATE_ROOT"/%s/%s/agent.ctl", arena_lab(arena),
-                           host);
+    char *path = xasprintf(STATE_ROOT"/%s/%s/%s.ctl", arena_lab(arena), node,
+                           part);
     char *result = NULL, *refusal = NULL;
     struct jsonrpc *rpc;
 
@@ -56,7 +59,14 @@ order(const struct arena *arena, const char *host, const char *command,
     free(result);
     free(refusal);
     free(path);
-    return error ? err_add(err, error, "agent of %s", host) : 0;
+    return error ? err_add(err, error, "%s of %s", part, node) : 0;
+}
+
+static int
+order(const struct arena *arena, const char *host, const char *command,
+      int argc, char *argv[], char **reply, struct err *err)
+{
+    return order_part(arena, host, "agent", command, argc, argv, reply, err);
 }
 
 int
@@ -148,6 +158,68 @@ harm_start(const struct arena *arena, const char *node, const char *part,
            struct err *err)
 {
     return lab_restart(arena_lab(arena), node, part, err);
+}
+
+static bool
+is_leader(const struct arena *arena, const char *store)
+{
+    char *argv[] = { "Watari" };
+    char *text;
+
+    if (order_part(arena, store, "store", "cluster/status",
+                   ARRAY_SIZE(argv), argv, &text, NULL)) {
+        return false;
+    }
+    bool leads = strstr(text, "\nRole: leader\n");
+    free(text);
+    return leads;
+}
+
+int
+harm_kill_leader(const struct arena *arena, struct err *err)
+{
+    int error = 0;
+
+    for (int ms = 0; !error && ms < ELECTION_MS; ms += ELECTION_POLL_MS) {
+        for (size_t i = 0; i < LAB_MAX_STORES; i++) {
+            char store[PLAN_STORE_LEN];
+
+            if (is_leader(arena, plan_store(i, store))) {
+                return harm_kill(arena, store, "store", err);
+            }
+        }
+        error = interrupt_sleep(ELECTION_POLL_MS, err);
+    }
+    return error ? error : err_set(err, ETIMEDOUT, "the store's cluster has "
+                                   "no leader");
+}
+
+int
+harm_start_stores(const struct arena *arena, struct err *err)
+{
+    struct svec dead = SVEC_EMPTY_INITIALIZER;
+    struct state *state;
+    const char *store;
+    size_t i;
+
+    int error = state_load(arena_lab(arena), false, &state, err);
+    if (error) {
+        return error;
+    }
+    for (i = 0; i < state->n_processes; i++) {
+        const struct state_process *process = state->processes[i];
+
+        if (!strcmp(process->part, "store")
+            && !process_is_alive(&process->id)) {
+            svec_add(&dead, process->node);
+        }
+    }
+    state_destroy(state);
+    SVEC_FOR_EACH (i, store, &dead) {
+        error = error ? error : harm_start(arena, store, "store", err);
+    }
+    svec_destroy(&dead);
+    return error;
 }
 
 /* Adds, or removes, a rule of a router's: what 'selector' says is dropped. */

@@ -28,6 +28,11 @@ int harm_kill(const struct arena *, const char *node, const char *part,
 int harm_start(const struct arena *, const char *node, const char *part,
                struct err *);
 
+/* Kills the server that leads the store's cluster, with SIGKILL, and starts
+ * all servers that do not run. */
+int harm_kill_leader(const struct arena *, struct err *);
+int harm_start_stores(const struct arena *, struct err *);
+
 /* Drops what the agents of two hosts (indexes) say to each other, on both of
  * their connections, or no longer. */
 int harm_cut_channel(const struct arena *, size_t a, size_t b, bool cut,

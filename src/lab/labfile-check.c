@@ -35,7 +35,8 @@ static void check_network(struct checker *, const struct labfile_network *);
 static void check_vms(struct checker *);
 static void check_outside(struct checker *, const struct labfile_outside *);
 static void check_place(struct checker *, const char *key,
-                        const struct labfile_place *);
+                        const char *site);
+static void check_stores(struct checker *);
 
 void
 labfile_check(const char *name, bool is_lab, const struct labfile *file,
@@ -76,8 +77,9 @@ labfile_check(const char *name, bool is_lab, const struct labfile *file,
     YAML_MAP_FOR_EACH (outside, &file->outside) {
         check_outside(&c, outside);
     }
-    check_place(&c, "store", &file->store);
-    check_place(&c, "manager", &file->manager);
+    check_place(&c, "store", file->store.place.site);
+    check_place(&c, "manager", file->manager.site);
+    check_stores(&c);
 
     shash_destroy(&c.names);
     shash_destroy_free_data(&c.homes);
@@ -140,6 +142,11 @@ check_names(struct checker *c)
     }
     for (size_t i = 0; i < ARRAY_SIZE(reserved); i++) {
         shash_add(&c->names, reserved[i], "a part of every lab");
+    }
+    for (size_t i = 1; i < MIN(plan_n_stores(file), LAB_MAX_STORES); i++) {
+        char store[PLAN_STORE_LEN];
+
+        shash_add(&c->names, plan_store(i, store), "a server of the store");
     }
     YAML_MAP_FOR_EACH (site, &file->sites) {
         char router[LAB_NAME_LEN + 8], wire[LAB_NAME_LEN + 8];
@@ -492,11 +499,30 @@ check_outside(struct checker *c, const struct labfile_outside *outside)
 }
 
 static void
-check_place(struct checker *c, const char *key,
-            const struct labfile_place *place)
+check_place(struct checker *c, const char *key, const char *site)
 {
-    if (place->site && !labfile_find_site(c->file, place->site)) {
+    if (site && !labfile_find_site(c->file, site)) {
         problems_add(c->problems, "%s: %s: there is no site \"%.60s\"",
-                     c->name, key, place->site);
+                     c->name, key, site);
+    }
+}
+
+static void
+check_stores(struct checker *c)
+{
+    const struct labfile_store *store = &c->file->store;
+
+    if (store->sites.n > LAB_MAX_STORES) {
+        problems_add(c->problems, "%s: store: more than %d sites", c->name,
+                     LAB_MAX_STORES);
+    }
+    if (store->sites.n && (store->nodes || store->place.site)) {
+        problems_add(c->problems, "%s: store: sites says it all, there can "
+                     "be neither site nor nodes", c->name);
+    }
+    for (size_t i = 0; i < store->sites.n; i++) {
+        if (strcmp(store->sites.items[i], "core")) {
+            check_place(c, "store", store->sites.items[i]);
+        }
     }
 }

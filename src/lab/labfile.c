@@ -123,6 +123,18 @@ static const struct yamlfile_field place_fields[] = {
 static const struct yamlfile_table place_table
     = TABLE("a place", labfile_place, place_fields);
 
+static const struct yamlfile_field store_fields[] = {
+    FIELD(labfile_store, place.site, "site", YAML_TEXT,
+          .help = "a site; default: on the core"),
+    FIELD(labfile_store, nodes, "nodes", YAML_INT, .min = 1,
+          .max = LAB_MAX_STORES, .help = "servers of its cluster there"),
+    FIELD(labfile_store, sites, "sites", YAML_TEXTS,
+          .help = "instead of site and nodes: sites, or core, with a server "
+          "each"),
+};
+static const struct yamlfile_table store_table
+    = TABLE("the store", labfile_store, store_fields);
+
 #define MAP(MEMBER, TABLE_, ...) \
     FIELD(labfile, MEMBER, #MEMBER, YAML_MAP, .table = TABLE_, ##__VA_ARGS__)
 
@@ -134,7 +146,7 @@ static const struct yamlfile_field fields[] = {
     MAP(vms, &vm_table, .help = "virtual machines"),
     MAP(endpoints, &endpoint_table, .help = "behind a host's switch"),
     MAP(outside, &outside_table, .help = "hosts without a switch of ours"),
-    FIELD(labfile, store, "store", YAML_STRUCT, .table = &place_table,
+    FIELD(labfile, store, "store", YAML_STRUCT, .table = &store_table,
           .help = "where the store is"),
     FIELD(labfile, manager, "manager", YAML_STRUCT, .table = &place_table,
           .help = "where the manager is"),

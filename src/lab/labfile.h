@@ -17,6 +17,7 @@
 #define LAB_NAME_LEN 31         /* Of labs, sites, hosts, endpoints, VMs. */
 #define LAB_MAX_SITES 60
 #define LAB_MAX_HOSTS 200       /* At a site. */
+#define LAB_MAX_STORES 5
 
 struct json;
 
@@ -73,10 +74,18 @@ struct labfile_place {
     char *site;                 /* Null: on the core. */
 };
 
+/* Servers of one store: so many at one place, or one at each site. */
+struct labfile_store {
+    struct labfile_place place;
+    int64_t nodes;              /* 0: not given. */
+    struct yamlfile_texts sites;    /* Or "core". */
+};
+
 struct labfile {
     char *name;                 /* Null for "watari apply". */
     struct yamlfile_map sites, links, networks, vms, endpoints, outside;
-    struct labfile_place store, manager;
+    struct labfile_store store;
+    struct labfile_place manager;
 };
 
 /* Reads and checks 'file'; what is wrong with it goes to 'problems'.  A lab

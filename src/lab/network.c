@@ -86,7 +86,7 @@ static void plan_core(struct builder *);
 static void plan_core_routes(struct builder *);
 static void plan_site(struct builder *, const struct labfile_site *);
 static void plan_service(struct builder *, const char *node,
-                         const struct labfile_place *, unsigned int n);
+                         const char *site, unsigned int n);
 static void plan_outside(struct builder *);
 static void plan_endpoints(struct builder *);
 static int realize(struct builder *, struct err *);
@@ -108,8 +108,13 @@ network_create(const struct labfile *file, struct state *state,
             plan_site(&b, site);
         }
         plan_core_routes(&b);
-        plan_service(&b, "store", &file->store, PLAN_STORE);
-        plan_service(&b, "manager", &file->manager, PLAN_MANAGER);
+        for (size_t i = 0; i < plan_n_stores(file); i++) {
+            char store[PLAN_STORE_LEN];
+
+            plan_service(&b, plan_store(i, store), plan_store_site(file, i),
+                         PLAN_STORE - i);
+        }
+        plan_service(&b, "manager", file->manager.site, PLAN_MANAGER);
         plan_outside(&b);
         plan_endpoints(&b);
         error = realize(&b, err);
@@ -198,7 +203,12 @@ add_nodes(struct builder *b, struct err *err)
         error = error ? error : add_node(b, outside->item.name,
                                          NODE_OTHER, err);
     }
-    error = error ? error : add_node(b, "store", NODE_OTHER, err);
+    for (size_t i = 0; i < plan_n_stores(b->file); i++) {
+        char store[PLAN_STORE_LEN];
+
+        error = error ? error : add_node(b, plan_store(i, store), NODE_OTHER,
+                                         err);
+    }
     error = error ? error : add_node(b, "manager", NODE_OTHER, err);
     return error;
 }
@@ -488,19 +498,19 @@ plan_site(struct builder *b, const struct labfile_site *site)
     plan_filter(b, site, router);
 }
 
-/* The store's or the manager's node, on a management network. */
+/* A node of the store's or the manager's, on the management network of a
+ * site, or of the core for null. */
 static void
-plan_service(struct builder *b, const char *name,
-             const struct labfile_place *place, unsigned int n)
+plan_service(struct builder *b, const char *name, const char *site,
+             unsigned int n)
 {
-    unsigned int number = plan_site_number(b->file, place->site);
+    unsigned int number = plan_site_number(b->file, site);
     char router[LAB_NAME_LEN + 8], addr[ADDR_STRLEN];
     struct node *node = get_node(b, name);
 
-    snprintf(router, sizeof router, "%s-router",
-             place->site ? place->site : "");
+    snprintf(router, sizeof router, "%s-router", site ? site : "");
     join_bridge(b, node, "mgmt",
-                get_node(b, place->site ? router : "core"), "mgmt", name);
+                get_node(b, site ? router : "core"), "mgmt", name);
     ip(node, "addr add %s/24 dev mgmt", plan_mgmt(number, n, addr));
     ip(node, "route add default via %s", plan_mgmt(number, 1, addr));
 }

@@ -29,6 +29,9 @@
 #define SOCKET_POLL_MS 10
 #define LOG_TAIL 600            /* Bytes. */
 
+/* A cluster's servers share few processors; soon enough for a lab. */
+#define ELECTION_TIMER_MS 2000
+
 /* A switch that has to wait for a processor loses packets. */
 #define SWITCH_NICE -10
 
@@ -38,6 +41,7 @@ static const struct {
     bool is_network;
 } tools[] = {
     { "ip", "iproute2", true },
+    { "ovsdb-client", "openvswitch-common", true },
     { "ovsdb-tool", "openvswitch-common", true },
     { "ovsdb-server", "openvswitch-switch", true },
     { "ovs-vswitchd", "openvswitch-switch", true },
@@ -426,53 +430,127 @@ parts_start_switches(const struct labfile *file, struct state *state,
     return error;
 }
 
-int
-parts_start_store(const struct labfile *file, struct state *state,
-                  struct err *err)
+/* The address at which the store's other servers reach the i-th one. */
+static char *
+raft_address(const struct labfile *file, const struct state *state, size_t i)
 {
-    unsigned int site = plan_site_number(file, file->store.site);
-    struct svec argv = SVEC_EMPTY_INITIALIZER;
     char addr[ADDR_STRLEN];
-    char *schema;
 
-    int error = machine_find("schema/watari.ovsschema", &schema, NULL);
-    error = error ? machine_find("watari.ovsschema", &schema, err) : 0;
-    if (error) {
-        return error;
+    return (plan_n_stores(file) > 1
+            ? xasprintf("%s:%s:%d", state->tls ? "ssl" : "tcp",
+                        plan_store_address(file, i, addr), PLAN_RAFT_PORT)
+            : xasprintf("unix:%s/store/raft.sock", state->dir));
+}
+
+/* Makes the i-th server's database: the first one's has the schema. */
+static int
+create_store_db(const struct labfile *file, const struct state *state,
+                size_t i, struct err *err)
+{
+    struct svec argv = SVEC_EMPTY_INITIALIZER;
+    char *own = raft_address(file, state, i);
+    char *first = raft_address(file, state, 0);
+    char node[PLAN_STORE_LEN], *schema = NULL;
+    int error = 0;
+
+    plan_store(i, node);
+    if (!i) {
+        error = machine_find("schema/watari.ovsschema", &schema, NULL);
+        error = error ? machine_find("watari.ovsschema", &schema, err) : 0;
     }
-    add_arg(&argv, "ovsdb-tool");
-    add_arg(&argv, "create-cluster");
-    add_arg(&argv, "%s/store/store.db", state->dir);
-    add_arg(&argv, "%s", schema);
-    add_arg(&argv, "unix:%s/store/raft.sock", state->dir);
+    if (!error) {
+        add_arg(&argv, "ovsdb-tool");
+        if (!i && plan_n_stores(file) > 1) {
+            add_arg(&argv, "--election-timer=%d", ELECTION_TIMER_MS);
+        }
+        add_arg(&argv, i ? "join-cluster" : "create-cluster");
+        add_arg(&argv, "%s/%s/store.db", state->dir, node);
+        add_arg(&argv, "%s", i ? "Watari" : schema);
+        add_arg(&argv, "%s", own);
+        if (i) {
+            add_arg(&argv, "%s", first);
+        }
+        error = run_tool(&argv, NULL, err);
+    }
     free(schema);
-    error = run_tool(&argv, NULL, err);
+    free(first);
+    free(own);
+    return error;
+}
+
+static int
+start_store(const struct labfile *file, struct state *state, size_t i,
+            struct err *err)
+{
+    char addr[ADDR_STRLEN], node[PLAN_STORE_LEN];
+
+    int error = create_store_db(file, state, i, err);
     if (error) {
         return error;
     }
 
-    struct state_process *process = add_part(state, "store", "store",
-                                             "ovsdb-server");
-    add_arg(&process->argv, "%s/store/store.db", state->dir);
-    add_arg(&process->argv, "--remote=punix:%s/store/db.sock", state->dir);
+    struct state_process *process = add_part(state, plan_store(i, node),
+                                             "store", "ovsdb-server");
+    add_arg(&process->argv, "%s/%s/store.db", state->dir, node);
+    add_arg(&process->argv, "--remote=punix:%s/%s/db.sock", state->dir,
+            node);
     add_arg(&process->argv, "--remote=%s:%d:%s",
             state->tls ? "pssl" : "ptcp", PLAN_STORE_PORT,
-            plan_mgmt(site, PLAN_STORE, addr));
+            plan_store_address(file, i, addr));
     certificates_add_args(state, "store", &process->argv);
     add_daemon_args(state, process);
-    add_arg(&process->env, "OVS_RUNDIR=%s/store", state->dir);
+    add_arg(&process->env, "OVS_RUNDIR=%s/%s", state->dir, node);
     error = state_start(state, process, -1, err);
     return error ? error : wait_socket(state, process, "db.sock", err);
 }
 
+/* Waits until the server has joined the cluster. */
+static int
+wait_joined(struct state *state, size_t i, struct err *err)
+{
+    struct svec argv = SVEC_EMPTY_INITIALIZER;
+    char node[PLAN_STORE_LEN];
+
+    add_arg(&argv, "ovsdb-client");
+    add_arg(&argv, "--timeout=%d", TOOL_TIMEOUT_MS / 1000);
+    add_arg(&argv, "wait");
+    add_arg(&argv, "unix:%s/%s/db.sock", state->dir, plan_store(i, node));
+    add_arg(&argv, "Watari");
+    add_arg(&argv, "connected");
+    int error = run_tool(&argv, NULL, err);
+    return error ? err_add(err, error, "%s does not join", node) : 0;
+}
+
+int
+parts_start_store(const struct labfile *file, struct state *state,
+                  struct err *err)
+{
+    size_t n = plan_n_stores(file);
+    int error = 0;
+
+    for (size_t i = 0; i < n && !error; i++) {
+        error = start_store(file, state, i, err);
+    }
+    for (size_t i = 0; n > 1 && i < n && !error; i++) {
+        error = wait_joined(state, i, err);
+    }
+    return error;
+}
+
+/* All servers of the store. */
 static char *
 store_remote(const struct labfile *file, const struct state *state)
 {
-    char addr[ADDR_STRLEN];
+    struct ds remote = DS_EMPTY_INITIALIZER;
 
-    return xasprintf("%s:%s:%d", state->tls ? "ssl" : "tcp",
-                     plan_mgmt(plan_site_number(file, file->store.site),
-                               PLAN_STORE, addr), PLAN_STORE_PORT);
+    for (size_t i = 0; i < plan_n_stores(file); i++) {
+        char addr[ADDR_STRLEN];
+
+        ds_put_format(&remote, "%s%s:%s:%d", i ? "," : "",
+                      state->tls ? "ssl" : "tcp",
+                      plan_store_address(file, i, addr), PLAN_STORE_PORT);
+    }
+    return ds_steal_cstr(&remote);
 }
 
 /* Adds "--option value". */

@@ -24,6 +24,43 @@ plan_mgmt(unsigned int site, unsigned int n, char buf[ADDR_STRLEN])
     return buf;
 }
 
+size_t
+plan_n_stores(const struct labfile *file)
+{
+    const struct labfile_store *store = &file->store;
+
+    return store->sites.n ? store->sites.n : MAX(store->nodes, 1);
+}
+
+char *
+plan_store(size_t i, char buf[PLAN_STORE_LEN])
+{
+    if (i) {
+        snprintf(buf, PLAN_STORE_LEN, "store%"PRIuSIZE, i + 1);
+    } else {
+        ovs_strlcpy(buf, "store", PLAN_STORE_LEN);
+    }
+    return buf;
+}
+
+const char *
+plan_store_site(const struct labfile *file, size_t i)
+{
+    const struct labfile_store *store = &file->store;
+
+    return (!store->sites.n ? store->place.site
+            : strcmp(store->sites.items[i], "core") ? store->sites.items[i]
+            : NULL);
+}
+
+char *
+plan_store_address(const struct labfile *file, size_t i,
+                   char buf[ADDR_STRLEN])
+{
+    return plan_mgmt(plan_site_number(file, plan_store_site(file, i)),
+                     PLAN_STORE - i, buf);
+}
+
 char *
 plan_transit(unsigned int site, enum addr_family family, int end,
              char buf[ADDR_STRLEN])

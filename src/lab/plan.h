@@ -7,8 +7,8 @@
  *
  *      198.19.N.0/24           management network of the N-th site, from 1;
  *                              0 is the core's.  .1 is the router, .(1+n)
- *                              the n-th host, .250 the store, .251 the
- *                              manager
+ *                              the n-th host, .250 the store, .249 its
+ *                              second server and so on, .251 the manager
  *      198.19.255.4N/30        between the core (.1) and the N-th site's
  *                              router (.2)
  *      fd77:6174:6172:N::/64   the same for IPv6, ::1 and ::2
@@ -21,7 +21,9 @@
 #define PLAN_STORE 250
 #define PLAN_MANAGER 251
 #define PLAN_STORE_PORT 6640
+#define PLAN_RAFT_PORT 6644
 #define PLAN_CHANNEL_PORT 6650
+#define PLAN_STORE_LEN 16
 #define PLAN_IFNAME_LEN 16
 #define PLAN_NETNS_LEN 96
 
@@ -31,6 +33,14 @@ void plan_prefix(enum addr_family, struct prefix *);
 /* A management address, without its length, which is 24: of the router (1),
  * the n-th host (n + 1), the store or the manager. */
 char *plan_mgmt(unsigned int site, unsigned int n, char buf[ADDR_STRLEN]);
+
+/* The store's servers: how many there are, and of each, from 0, the node's
+ * name, its site (null: the core) and its management address. */
+size_t plan_n_stores(const struct labfile *);
+char *plan_store(size_t i, char buf[PLAN_STORE_LEN]);
+const char *plan_store_site(const struct labfile *, size_t i);
+char *plan_store_address(const struct labfile *, size_t i,
+                         char buf[ADDR_STRLEN]);
 
 /* Between the core (end 0) and a site's router (end 1), lengths 30, 64. */
 char *plan_transit(unsigned int site, enum addr_family, int end,

@@ -11,9 +11,11 @@
 
 #include "store/session.h"
 
-/* A client that says nothing for so long is asked whether it lives.  A short
- * time would cut off one that loads a large replica. */
+/* A server that says nothing for so long is asked whether it lives, and given
+ * up after the same time.  A short time would cut us off from one that is
+ * busy, which is no gain where there is no other. */
 #define PROBE_INTERVAL_MS 60000
+#define CLUSTER_PROBE_INTERVAL_MS 10000
 
 struct change {
     struct store_change change;
@@ -52,7 +54,9 @@ store_create(const char *remote, const char *host)
 
     store->idl = ovsdb_idl_create(remote, &dbrec_idl_class, false, true);
     ovsdb_idl_set_leader_only(store->idl, false);
-    ovsdb_idl_set_probe_interval(store->idl, PROBE_INTERVAL_MS);
+    ovsdb_idl_set_probe_interval(store->idl, strchr(remote, ',')
+                                 ? CLUSTER_PROBE_INTERVAL_MS
+                                 : PROBE_INTERVAL_MS);
     for (size_t i = 0; i < N_STORE_TABLES; i++) {
         ovsdb_idl_add_table(store->idl, tables[i]);
         for (size_t j = 0; j < tables[i]->n_columns; j++) {
