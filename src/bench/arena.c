@@ -29,6 +29,9 @@ const char *const arena_correspondents[] = { "near", "far", "third" };
 const char *const arena_addresses[] = { "10.255.0.21", "10.255.0.22",
                                         "10.255.0.23" };
 const char *const arena_hosts[] = { "t1", "o1", "n1" };
+const char *const arena_vms[] = { ARENA_VM, "web2", "web3" };
+const char *const arena_vm_addresses[] = { ARENA_VM_ADDRESS, "10.255.0.12",
+                                           "10.255.0.13" };
 static const char *const sites[] = { "tokyo", "osaka", "nagoya" };
 
 struct arena {
@@ -62,10 +65,13 @@ write_lab_file(const struct arena_config *config, const char *path,
         }
     }
     fprintf(file, "networks:\n  blue: { prefix: 10.255.0.0/24, gateway: "
-            "10.255.0.254, mode: rewrite }\n"
-            "vms:\n  " ARENA_VM ": { host: t1, network: blue, address: "
-            ARENA_VM_ADDRESS ", memory: %uM, image: mini }\n"
-            "endpoints:\n", config->memory_mib);
+            "10.255.0.254, mode: rewrite }\nvms:\n");
+    for (size_t i = 0; i < MAX(config->n_vms, 1); i++) {
+        fprintf(file, "  %s: { host: %s, network: blue, address: %s, "
+                "memory: %uM, image: mini }\n", arena_vms[i],
+                arena_hosts[i], arena_vm_addresses[i], config->memory_mib);
+    }
+    fprintf(file, "endpoints:\n");
     for (int i = 0; i < ARENA_N_CORRESPONDENTS; i++) {
         fprintf(file, "  %s: { host: %s, network: blue, address: %s }\n",
                 arena_correspondents[i], arena_hosts[i], arena_addresses[i]);
@@ -217,22 +223,26 @@ arena_stream_address(const struct arena *arena, size_t host)
 }
 
 int
-arena_guest(struct arena *arena, struct json **vm, struct err *err)
+arena_guest(struct arena *arena, size_t vm, struct json **json,
+            struct err *err)
 {
-    return client_request(arena->client, "GET", "/vms/" ARENA_VM, NULL, vm,
-                          err);
+    char *path = xasprintf("/vms/%s", arena_vms[vm]);
+    int error = client_request(arena->client, "GET", path, NULL, json, err);
+
+    free(path);
+    return error;
 }
 
 int
-arena_where(struct arena *arena, size_t *host, struct err *err)
+arena_where(struct arena *arena, size_t vm, size_t *host, struct err *err)
 {
-    struct json *vm;
-    int error = arena_guest(arena, &vm, err);
+    struct json *json;
+    int error = arena_guest(arena, vm, &json, err);
 
     if (error) {
         return error;
     }
-    const char *name = json_get_string(vm, "host");
+    const char *name = json_get_string(json, "host");
     size_t i = 0;
     while (i < ARENA_N_HOSTS && (!name || strcmp(name, arena_hosts[i]))) {
         i++;
@@ -240,18 +250,19 @@ arena_where(struct arena *arena, size_t *host, struct err *err)
     if (i < ARENA_N_HOSTS) {
         *host = i;
     } else {
-        error = err_set(err, ENOENT, "the manager does not know where "
-                        ARENA_VM " is");
+        error = err_set(err, ENOENT, "the manager does not know where %s is",
+                        arena_vms[vm]);
     }
-    json_destroy(vm);
+    json_destroy(json);
     return error;
 }
 
 int
-arena_begin_move(struct arena *arena, const char *host,
+arena_begin_move(struct arena *arena, size_t vm, const char *host,
                  const struct move_limits *limits, char **id,
                  struct err *err)
 {
+    char *path = xasprintf("/vms/%s/migrations", arena_vms[vm]);
     struct json *body = json_object_create(), *reply = NULL;
     struct json *options = json_object_create();
 
@@ -265,8 +276,7 @@ arena_begin_move(struct arena *arena, const char *host,
                         json_integer_create(limits->downtime_ms));
     }
     json_object_put(body, "options", options);
-    int error = client_request(arena->client, "POST",
-                               "/vms/" ARENA_VM "/migrations", body, &reply,
+    int error = client_request(arena->client, "POST", path, body, &reply,
                                err);
     const char *uuid = error ? NULL : json_get_string(reply, "uuid");
     if (!error && !uuid) {
@@ -277,6 +287,7 @@ arena_begin_move(struct arena *arena, const char *host,
     }
     json_destroy(reply);
     json_destroy(body);
+    free(path);
     return error;
 }
 
@@ -375,36 +386,38 @@ read_command_line(pid_t pid, char *text, size_t size)
     return length;
 }
 
-/* The VM's QEMU on 'host', with its command line; 0 if there is none. */
+/* A VM's QEMU on 'host', with its command line; 0 if there is none. */
 static pid_t
-find_qemu(const struct arena *arena, const char *host, char *text, size_t size,
-          size_t *length)
+find_qemu(const struct arena *arena, size_t vm, const char *host, char *text,
+          size_t size, size_t *length)
 {
-    static const char name[] = "guest=" ARENA_VM;
+    char *name = xasprintf("guest=%s", arena_vms[vm]);
     pid_t *pids = NULL, found = 0;
     size_t n = netns_processes(arena_netns(arena, host), &pids);
 
     for (size_t i = 0; i < n && !found; i++) {
         *length = read_command_line(pids[i], text, size);
-        found = memmem(text, *length, name, sizeof name) ? pids[i] : 0;
+        found = memmem(text, *length, name, strlen(name) + 1) ? pids[i] : 0;
     }
     free(pids);
+    free(name);
     return found;
 }
 
 pid_t
-arena_find_qemu(const struct arena *arena, const char *host)
+arena_find_qemu(const struct arena *arena, size_t vm, const char *host)
 {
     char text[8192];
     size_t length;
 
-    return find_qemu(arena, host, text, sizeof text, &length);
+    return find_qemu(arena, vm, host, text, sizeof text, &length);
 }
 
 int
-arena_kill_qemu(struct arena *arena, const char *host, struct err *err)
+arena_kill_qemu(struct arena *arena, size_t vm, const char *host,
+                struct err *err)
 {
-    pid_t pid = arena_find_qemu(arena, host);
+    pid_t pid = arena_find_qemu(arena, vm, host);
 
     return pid && !kill(pid, SIGKILL) ? 0
            : err_set(err, ESRCH, "there is no QEMU on %s", host);
@@ -418,7 +431,7 @@ arena_has_kvm(struct arena *arena)
     size_t length;
 
     for (int i = 0; i < ARENA_N_HOSTS; i++) {
-        if (find_qemu(arena, arena_hosts[i], text, sizeof text, &length)) {
+        if (find_qemu(arena, 0, arena_hosts[i], text, sizeof text, &length)) {
             return memmem(text, length, kvm, sizeof kvm);
         }
     }
@@ -434,7 +447,7 @@ arena_restart(struct arena *arena, const char *node, const char *part,
     for (int ms = 0; !error && ms < RETURN_TIMEOUT_MS; ms += POLL_MS) {
         size_t host;
 
-        if (!arena_where(arena, &host, NULL)) {
+        if (!arena_where(arena, 0, &host, NULL)) {
             return 0;
         }
         error = interrupt_sleep(POLL_MS, err);

@@ -4,7 +4,7 @@
 /* The lab in which VMs are moved for a benchmark.
  *
  *      tokyo: t1               osaka: o1               nagoya: n1
- *      web1 (at first)                                 store, manager
+ *      web1 (at first)         (web2)                  (web3) store, manager
  *      near 10.255.0.21        far 10.255.0.22         third 10.255.0.23
  *         `----- DELAY ----- core ----- DELAY -----------'
  *
@@ -23,8 +23,9 @@
 struct arena;
 struct json;
 
-#define ARENA_VM "web1"
+#define ARENA_VM "web1"         /* The first. */
 #define ARENA_VM_ADDRESS "10.255.0.11"
+#define ARENA_MAX_VMS 3
 #define ARENA_N_CORRESPONDENTS 3
 #define ARENA_N_HOSTS 3
 #define ARENA_THIRD 2           /* The one whose site the VM never visits. */
@@ -32,12 +33,15 @@ struct json;
 extern const char *const arena_correspondents[ARENA_N_CORRESPONDENTS];
 extern const char *const arena_addresses[ARENA_N_CORRESPONDENTS];
 extern const char *const arena_hosts[ARENA_N_HOSTS];
+extern const char *const arena_vms[ARENA_MAX_VMS];
+extern const char *const arena_vm_addresses[ARENA_MAX_VMS];
 
 struct arena_config {
     const char *lab;            /* Its name. */
     const char *folder;         /* For the lab file; exists. */
     double delay_ms;            /* Of each site's link, one way. */
-    unsigned int memory_mib;    /* Of the VM. */
+    unsigned int memory_mib;    /* Of each VM. */
+    size_t n_vms;               /* 0: only ARENA_VM. */
     bool test_faults;           /* Agents have fault points; see harm.h. */
     bool store_cluster;         /* The store has a server at each site. */
     struct progress *progress;
@@ -69,18 +73,19 @@ void arena_put_place(const struct arena *, const char *folder,
 /* The address of the i-th host for migration streams. */
 const char *arena_stream_address(const struct arena *, size_t host);
 
-/* Where the VM is, as the manager says: an index into arena_hosts. */
-int arena_where(struct arena *, size_t *host, struct err *);
+/* Where a VM is, as the manager says: an index into arena_hosts.  VMs are
+ * indexes into arena_vms. */
+int arena_where(struct arena *, size_t vm, size_t *host, struct err *);
 
-/* What the VM's QEMU has: machine type, CPU model, memory. */
-int arena_guest(struct arena *, struct json **vm, struct err *);
+/* What a VM's QEMU has: machine type, CPU model, memory; and its "uuid". */
+int arena_guest(struct arena *, size_t vm, struct json **, struct err *);
 
 /* Does the VM run with KVM? */
 bool arena_has_kvm(struct arena *);
 
-/* Asks for a move to 'host' and stores its name in '*id', for the caller to
- * free. */
-int arena_begin_move(struct arena *, const char *host,
+/* Asks for a move of a VM to 'host' and stores its name in '*id', for the
+ * caller to free. */
+int arena_begin_move(struct arena *, size_t vm, const char *host,
                      const struct move_limits *, char **id, struct err *);
 
 /* How it is now, or was at its end; '*migration' is the caller's. */
@@ -93,14 +98,15 @@ int arena_wait_move(struct arena *, const char *id, struct json **migration,
 int arena_wait_copy(struct arena *, const char *id, struct err *);
 int arena_cancel_move(struct arena *, const char *id, struct err *);
 
-/* Asks that the VM, which has ended, be started again. */
+/* Asks that ARENA_VM, which has ended, be started again. */
 int arena_start_vm(struct arena *, struct err *);
 
-/* The VM's QEMU on 'host'; 0 if there is none. */
-pid_t arena_find_qemu(const struct arena *, const char *host);
+/* A VM's QEMU on 'host'; 0 if there is none. */
+pid_t arena_find_qemu(const struct arena *, size_t vm, const char *host);
 
-/* Kills the VM's QEMU on 'host'. */
-int arena_kill_qemu(struct arena *, const char *host, struct err *);
+/* Kills a VM's QEMU on 'host'. */
+int arena_kill_qemu(struct arena *, size_t vm, const char *host,
+                    struct err *);
 
 /* Restarts a part of the lab and waits until the manager knows the VM. */
 int arena_restart(struct arena *, const char *node, const char *part,

@@ -12,6 +12,7 @@
 
 #include "bench/faults.h"
 #include "bench/handover.h"
+#include "bench/walk.h"
 #include "openvswitch/util.h"
 #include "util.h"
 
@@ -22,6 +23,8 @@ const struct bench benches[] = {
       handover_row_name, handover_run },
     { "faults", "a move that something goes wrong with loses no VM",
       faults_row_name, faults_run },
+    { "walk", "VMs move at random while parts of the system die at random",
+      walk_row_name, walk_run },
 };
 const size_t n_benches = ARRAY_SIZE(benches);
 

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "base/progress.h"
@@ -20,6 +21,7 @@ struct bench_options {
     bool quick;
     bool keep;                  /* A failed run leaves its parts. */
     const char *rows;           /* "near,far"; null: all. */
+    uint64_t seed;              /* Of what is random; 0: any. */
 };
 
 struct bench {

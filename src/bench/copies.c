@@ -33,12 +33,13 @@ ask(pid_t pid, bool *runs, struct err *err)
 }
 
 int
-copies_ask(const struct arena *arena, struct copies *copies, struct err *err)
+copies_ask(const struct arena *arena, size_t vm, struct copies *copies,
+           struct err *err)
 {
     struct copies found = { .n = 0 };
 
     for (size_t i = 0; i < ARENA_N_HOSTS; i++) {
-        pid_t pid = arena_find_qemu(arena, arena_hosts[i]);
+        pid_t pid = arena_find_qemu(arena, vm, arena_hosts[i]);
         int error = pid ? ask(pid, &found.runs[i], err) : 0;
 
         if (error && !kill(pid, 0)) {

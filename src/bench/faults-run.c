@@ -105,7 +105,7 @@ wait_copies(const struct faults_move *m, bool died, struct copies *copies,
             struct err *err)
 {
     for (int ms = 0; ms < COPIES_TIMEOUT_MS; ms += LOOK_MS) {
-        int error = copies_ask(m->arena, copies, err);
+        int error = copies_ask(m->arena, 0, copies, err);
 
         if (!error && copies->n_running > 1) {
             return err_set(err, EIO, "several copies of "ARENA_VM" run");
@@ -154,7 +154,7 @@ spoil_move(const struct faults_row *row, struct faults_move *m,
 
     int error = harm_hold(m->arena, host, row->point, err);
     error = error ? error : arena_begin_move(
-        m->arena, arena_hosts[m->destination], &limits, &id, err);
+        m->arena, 0, arena_hosts[m->destination], &limits, &id, err);
     m->id = id;
     error = error ? error : wait_held(m, row->point, err);
     if (!error) {
@@ -252,7 +252,7 @@ put_copies(const struct arena *arena, struct json *json)
 {
     struct copies copies;
 
-    if (!json_get(json, "running") && !copies_ask(arena, &copies, NULL)) {
+    if (!json_get(json, "running") && !copies_ask(arena, 0, &copies, NULL)) {
         json_object_put(json, "running",
                         json_integer_create(copies.n_running));
     }
@@ -270,7 +270,7 @@ faults_run_once(struct arena *arena, const struct faults_row *row,
     uint64_t before, after;
 
     arena_put_place(arena, folder, &place);
-    int error = arena_where(arena, &m.source, err);
+    int error = arena_where(arena, 0, &m.source, err);
     m.destination = !m.source;
     error = error ? error : arena_count_drops(arena, &before, err);
     error = error ? error : watch_start(&place, &watch, err);

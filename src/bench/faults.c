@@ -69,7 +69,7 @@ start_destination_agent(const struct faults_move *m, struct err *err)
 static int
 kill_destination_qemu(const struct faults_move *m, struct err *err)
 {
-    return arena_kill_qemu(m->arena, destination(m), err);
+    return arena_kill_qemu(m->arena, 0, destination(m), err);
 }
 
 static int

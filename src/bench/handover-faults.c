@@ -30,7 +30,7 @@ static int
 kill_destination(struct arena *arena, const char *to, const char *id,
                  struct err *err)
 {
-    return arena_kill_qemu(arena, to, err);
+    return arena_kill_qemu(arena, 0, to, err);
 }
 
 /* Begins a move, interferes, and puts what came of it into 'row'. */
@@ -45,21 +45,21 @@ spoil_move(struct handover *h, fault_func *fault, struct json *row,
     char *id = NULL;
     bool completed;
 
-    int error = arena_where(h->arena, &from, err);
+    int error = arena_where(h->arena, 0, &from, err);
     if (error) {
         return error;
     }
     const char *to = arena_hosts[!from];
     json_object_put_string(row, "from", arena_hosts[from]);
     json_object_put_string(row, "to", to);
-    error = arena_begin_move(h->arena, to, &limits, &id, err);
+    error = arena_begin_move(h->arena, 0, to, &limits, &id, err);
     error = error ? error : arena_wait_copy(h->arena, id, err);
     error = error ? error : interrupt_sleep(COPY_MS, err);
     error = error ? error : fault(h->arena, to, id, err);
     error = error ? error : arena_wait_move(h->arena, id, &migration, err);
     error = error ? error : handover_put_migration(migration, row, &times,
                                                    &completed, err);
-    error = error ? error : arena_where(h->arena, &where, err);
+    error = error ? error : arena_where(h->arena, 0, &where, err);
     if (!error) {
         const char *result = json_get_string(migration, "result");
 

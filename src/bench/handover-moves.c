@@ -75,7 +75,7 @@ handover_move(struct handover *h, const struct move_limits *limits,
     char *id = NULL;
     size_t from;
 
-    int error = arena_where(h->arena, &from, err);
+    int error = arena_where(h->arena, 0, &from, err);
     if (error) {
         return error;
     }
@@ -83,7 +83,7 @@ handover_move(struct handover *h, const struct move_limits *limits,
     json_object_put_string(row, "from", arena_hosts[from]);
     json_object_put_string(row, "to", to);
     times->began = clock_now();
-    error = arena_begin_move(h->arena, to, limits, &id, err);
+    error = arena_begin_move(h->arena, 0, to, limits, &id, err);
     error = error ? error : arena_wait_move(h->arena, id, &migration, err);
     times->ended = clock_now();
     error = error ? error : handover_put_migration(migration, row, times,

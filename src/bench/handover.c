@@ -76,7 +76,7 @@ describe_guest(struct handover *h, struct l2_config *config,
         return 0;
     }
 
-    int error = arena_guest(h->arena, vm, err);
+    int error = arena_guest(h->arena, 0, vm, err);
     if (error) {
         return error;
     }

@@ -69,13 +69,20 @@ order(const struct arena *arena, const char *host, const char *command,
     return order_part(arena, host, "agent", command, argc, argv, reply, err);
 }
 
+static int
+set_fault(const struct arena *arena, const char *host, const char *point,
+          char *action, struct err *err)
+{
+    char *argv[] = { "set", CONST_CAST(char *, point), action };
+
+    return order(arena, host, FAULT, ARRAY_SIZE(argv), argv, NULL, err);
+}
+
 int
 harm_hold(const struct arena *arena, const char *host, const char *point,
           struct err *err)
 {
-    char *argv[] = { "set", CONST_CAST(char *, point), "hold" };
-
-    return order(arena, host, FAULT, ARRAY_SIZE(argv), argv, NULL, err);
+    return set_fault(arena, host, point, "hold", err);
 }
 
 int
@@ -116,6 +123,13 @@ harm_is_cancelled(const struct arena *arena, const char *host,
         free(text);
     }
     return error;
+}
+
+int
+harm_unhold(const struct arena *arena, const char *host, const char *point,
+            struct err *err)
+{
+    return set_fault(arena, host, point, "off", err);
 }
 
 static int

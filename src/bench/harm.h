@@ -18,6 +18,10 @@ int harm_is_held(const struct arena *, const char *host, const char *point,
                  bool *held, struct err *);
 int harm_release(const struct arena *, const char *host, struct err *);
 
+/* What comes by is not held any more. */
+int harm_unhold(const struct arena *, const char *host, const char *point,
+                struct err *);
+
 /* Does the agent of 'host' know that a migration is to be cancelled? */
 int harm_is_cancelled(const struct arena *, const char *host, bool *cancelled,
                       struct err *);

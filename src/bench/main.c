@@ -26,7 +26,7 @@ struct options {
     bool json;
 };
 
-enum { OPT_RUNS = 256, OPT_QUICK, OPT_ROWS, OPT_KEEP, OPT_HTML, OPT_JSON,
+enum { OPT_RUNS = 256, OPT_QUICK, OPT_ROWS, OPT_SEED, OPT_KEEP, OPT_HTML, OPT_JSON,
        OPT_FORMAT, OPT_HELP, OPT_VERSION, OPT_END };
 
 static const struct option_row {
@@ -35,6 +35,7 @@ static const struct option_row {
     { "runs", "N", "repeat each measurement N times" },
     { "quick", NULL, "fewer repetitions" },
     { "rows", "A,B", "measure only these rows" },
+    { "seed", "N", "repeat what an earlier run drew (walk)" },
     { "keep", NULL, "leave everything to look at when it fails" },
     { "html", "FILE", "write a page with plots" },
     { "json", NULL, "print the document as JSON" },
@@ -101,6 +102,17 @@ parse_runs(const char *text)
     return runs;
 }
 
+static uint64_t
+parse_seed(const char *text)
+{
+    unsigned int seed;
+
+    if (!str_to_uint(text, 10, &seed) || !seed) {
+        refuse("--seed: \"%s\" is not a number above 0", text);
+    }
+    return seed;
+}
+
 static bool
 parse_format(const char *text)
 {
@@ -122,6 +134,9 @@ take_option(int opt, struct options *o)
         break;
     case OPT_ROWS:
         o->bench.rows = optarg;
+        break;
+    case OPT_SEED:
+        o->bench.seed = parse_seed(optarg);
         break;
     case OPT_KEEP:
         o->bench.keep = true;

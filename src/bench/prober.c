@@ -14,8 +14,8 @@
 #include "util.h"
 
 #define END_PATIENCE_MS 20000   /* They write all of their records. */
-#define INTERVAL_US "1000"
-#define IDLE_INTERVAL_MS "20"
+#define UDP_INTERVAL_MS 1
+#define IDLE_INTERVAL_MS 20
 
 static const char *const kinds[] = { "udp", "tcp-download", "tcp-idle" };
 
@@ -41,7 +41,9 @@ make_args(const struct prober_spec *spec, const char *program,
     svec_add(argv, spec->address);
     switch (spec->kind) {
     case PROBER_UDP:
-        svec_parse_words(argv, "--interval-us " INTERVAL_US);
+        svec_add(argv, "--interval-us");
+        svec_add_nocopy(argv, xasprintf("%u", 1000 * (
+            spec->interval_ms ? spec->interval_ms : UDP_INTERVAL_MS)));
         break;
     case PROBER_DOWNLOAD:
         if (spec->rate) {
@@ -50,7 +52,10 @@ make_args(const struct prober_spec *spec, const char *program,
         }
         break;
     case PROBER_IDLE:
-        svec_parse_words(argv, "--interval-ms " IDLE_INTERVAL_MS);
+        svec_add(argv, "--interval-ms");
+        svec_add_nocopy(argv, xasprintf("%u", spec->interval_ms
+                                        ? spec->interval_ms
+                                        : IDLE_INTERVAL_MS));
         break;
     }
     svec_add(argv, "--record");
@@ -142,6 +147,12 @@ prober_stop(struct prober *p, struct err *err)
         error = error ? err_add(err, error, "probe") : 0;
     }
     return error;
+}
+
+bool
+prober_is_alive(struct prober *p, size_t i)
+{
+    return child_is_alive(&p->runs[i].child);
 }
 
 void

@@ -23,6 +23,7 @@ struct prober_spec {
     enum prober_kind kind;
     const char *address;        /* Whom it asks. */
     unsigned int rate;          /* Download: bytes a second. */
+    unsigned int interval_ms;   /* Of others; 0: UDP 1, idle 20. */
 };
 
 struct prober;
@@ -33,6 +34,9 @@ int prober_start(const struct prober_spec *, size_t n, const char *folder,
 
 /* Ends them and loads their records. */
 int prober_stop(struct prober *, struct err *);
+
+/* Does the i-th still ask?  It ends by itself when its connection breaks. */
+bool prober_is_alive(struct prober *, size_t i);
 
 /* Accepts null; ends probes that still run. */
 void prober_destroy(struct prober *);
