@@ -21,8 +21,10 @@
 static void
 resume_move(struct outgoing *o, const struct hypervisor_info *info)
 {
-    if (info->migration == MIGRATION_COMPLETED
-        || info->migration == MIGRATION_DEVICE) {
+    /* "Completed" alone is no word of this migration: QEMU goes on saying it
+     * of the one that has brought the guest here, or of one that was taken
+     * back. */
+    if (info->state == VM_SENT || info->migration == MIGRATION_DEVICE) {
         o->armed = o->opened = o->flipped = o->paused = true;
         o->proceeded = true;    /* It is too late to cancel. */
         o->said_grant = UINT_MAX;       /* Perhaps; not on this connection. */

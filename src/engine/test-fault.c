@@ -311,6 +311,32 @@ test_source_dies(void **state)
     world_end();
 }
 
+/* A guest that has come by a migration: its QEMU says "completed" of that one
+ * until the next has begun, also to an agent that was restarted before. */
+static void
+test_source_dies_before_copy(void **state)
+{
+    world_begin(NULL, 0, ALL);
+    world_run(100);
+    S->qemu.loaded = true;
+    world.broken[HOST_S][CALL_SEND] = CALL_HANGS;
+    world_request();
+    world_run(500);
+    assert_int_equal(world.hosts[HOST_D].qemu.state, VM_LISTENING);
+    assert_false(S->qemu.sending);
+    world_kill_agent(HOST_S);
+    world.broken[HOST_S][CALL_SEND] = WEATHER_FINE;
+    S->back_us = world.now_us + 1000000;
+    for (int i = 0; i < END_TURNS && world.migration.state <= MOVE_RUNNING;
+         i++) {
+        world_turn(false);
+    }
+    assert_int_equal(world.migration.state, MOVE_ROLLED_BACK);
+    assert_string_equal(world.migration.error,
+                        "the agent was restarted during the copy");
+    world_end();
+}
+
 int
 main(void)
 {
@@ -328,6 +354,7 @@ main(void)
         cmocka_unit_test(test_destination_dies),
         cmocka_unit_test(test_late_return),
         cmocka_unit_test(test_source_dies),
+        cmocka_unit_test(test_source_dies_before_copy),
     };
 
     vlog_set_levels(NULL, VLF_ANY_DESTINATION, VLL_OFF);

@@ -613,9 +613,9 @@ qemu_proceed(struct hypervisor *hv, const struct uuid *uuid, struct err *err)
         return send_failed(vm, err);
     case MIGRATION_PRE_SWITCHOVER:
     case MIGRATION_DEVICE:
-    case MIGRATION_COMPLETED:
     case MIGRATION_CANCELLING:
         return EINPROGRESS;
+    case MIGRATION_COMPLETED:   /* Another one, as it has not been sent. */
     case MIGRATION_NONE:
     case MIGRATION_SETUP:
     case MIGRATION_ACTIVE:
