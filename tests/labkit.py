@@ -136,22 +136,27 @@ class Monitor:
         self.host = folder.parent.parent.name
         self.pid = int((folder / "pid").read_text().split()[0])      # And when it began.
 
-    def status(self):
-        """Such as "running" or "paused (inmigrate)"; None if it has ended."""
+    def ask(self, line, sign):
+        """What it says, which has 'sign' in it; None if it has ended."""
         try:
             with socket.socket(socket.AF_UNIX) as monitor:
                 monitor.settimeout(10)
                 monitor.connect(str(self.folder / "io/monitor"))
-                monitor.sendall(b"info status\n")
+                monitor.sendall(f"{line}\n".encode())
                 text = b""
-                while b"VM status" not in text or not text.endswith(b"(qemu) "):
+                while sign.encode() not in text or not text.endswith(b"(qemu) "):
                     data = monitor.recv(4096)
                     if not data:
                         return None
                     text += data
         except (FileNotFoundError, ConnectionError):
             return None
-        return re.search(r"VM status: ([^\r\n]+)", text.decode())[1]
+        return text.decode()
+
+    def status(self):
+        """Such as "running" or "paused (inmigrate)"; None if it has ended."""
+        text = self.ask("info status", "VM status")
+        return text and re.search(r"VM status: ([^\r\n]+)", text)[1]
 
 
 def monitors(lab, vm):

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from conftest import RUN, build_has, leftovers
-from labkit import only_copy
+from labkit import monitors, only_copy
 from storekit import BUILD, Store, World, stop, wait_for
 
 pytestmark = pytest.mark.skipif(
@@ -377,6 +377,13 @@ def test_lab(lab):
 
 
 def test_lab_move(lab):
+    """QEMU takes the guest from its host only, and encrypted."""
     move = lab.json("vm", "migrate", "web1", "--to", "o1")
     assert move["result"] == "completed", move
     assert only_copy(lab, "web1") == "o1"
+    destination = monitors(lab, "web1")[0]
+    settings = destination.ask("info migrate_parameters", "tls-authz")
+    assert "tls-creds: 'tls0'" in settings and "tls-authz: 'peer0'" in settings, settings
+    assert destination.ask("qom-get /objects/peer0 identity", '"CN=t1"')
+    # The key that it had is nowhere any more.
+    assert not list(RUN.glob(f"{lab.lab}/*/vms/*/tls"))

@@ -87,6 +87,7 @@ open_hypervisor(const struct options *o)
         .image_dir = o->image_dir,
         .address = o->address,
         .watchdog = o->watchdog,
+        .tls = tls_is_on(&o->tls),
     };
     struct hypervisor *hypervisor;
     struct err err;

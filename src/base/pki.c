@@ -23,6 +23,9 @@
 #define SKEW 300                /* By how much clocks may disagree. */
 #define SERIAL_BYTES 16
 
+/* "No well-defined expiration date": RFC 5280, section 4.1.2.5. */
+#define NO_END ((time_t) 253402300799)
+
 /* A holder of a certificate. */
 struct pair {
     EVP_PKEY *key;
@@ -501,6 +504,56 @@ pki_rotate(const char *dir, const char *name, time_t now, int days,
            struct err *err)
 {
     return issue(dir, name, now, days, true, err);
+}
+
+/* Tickets. */
+
+static char *
+format_ticket(const struct pair *ca, const struct pair *pair)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *text = NULL, *data;
+
+    if (bio && PEM_write_bio_X509(bio, ca->certificate)
+        && PEM_write_bio_X509(bio, pair->certificate)
+        && PEM_write_bio_PrivateKey(bio, pair->key, NULL, NULL, 0, NULL,
+                                    NULL)) {
+        long int n = BIO_get_mem_data(bio, &data);
+
+        text = xmemdup0(data, n);
+    }
+    BIO_free(bio);
+    return text;
+}
+
+int
+pki_make_tickets(const char *const names[2], char *tickets[2],
+                 struct err *err)
+{
+    struct pair ca, pairs[2] = { { NULL, NULL }, { NULL, NULL } };
+    char *made[2] = { NULL, NULL };
+
+    int error = make_pair("once", 0, NO_END, NULL, &ca, err);
+    if (error) {
+        return error;
+    }
+    for (int i = 0; i < 2 && !error; i++) {
+        error = make_pair(names[i], 0, NO_END, &ca, &pairs[i], err);
+        made[i] = error ? NULL : format_ticket(&ca, &pairs[i]);
+        if (!error && !made[i]) {
+            error = crypto_error(err, "making a ticket");
+        }
+        pair_finish(&pairs[i]);
+    }
+    pair_finish(&ca);
+    for (int i = 0; i < 2; i++) {
+        if (error) {
+            free(made[i]);
+        } else {
+            tickets[i] = made[i];
+        }
+    }
+    return error;
 }
 
 /* Reading. */

@@ -48,6 +48,14 @@ int pki_rotate(const char *dir, const char *name, time_t now, int days,
 /* Reads the first certificate in 'file'. */
 int pki_read(const char *file, struct pki_certificate *, struct err *);
 
+/* Makes tickets with which two programs can talk once, for example the QEMUs
+ * of a migration: each is, as text, the certificate of an authority that is
+ * forgotten at once, a certificate of the holder's name, and its key.  They
+ * have no end, since nobody believes them afterwards.  The caller frees
+ * them. */
+int pki_make_tickets(const char *const names[2], char *tickets[2],
+                     struct err *);
+
 /* Proves that 'key' is that of 'certificate', that 'ca' has signed it, and
  * that it names 'name' (null: anybody).  Whether it has expired is not
  * looked at. */

@@ -18,6 +18,7 @@
 #include "peer/channel.h"
 #include "peer/message.h"
 #include "store/bindings.h"
+#include "store/hosts.h"
 #include "store/migrations.h"
 #include "store/networks.h"
 #include "store/store.h"
@@ -204,12 +205,16 @@ warm_router(struct engine *e, const struct guest *g)
 }
 
 static void
-send_prepared(struct engine *e, struct incoming *in, const char *uri)
+send_prepared(struct engine *e, struct incoming *in,
+              const struct migration_target *target)
 {
     struct message *m = message_create(MESSAGE_PREPARED, &in->migration);
     struct json *list;
 
-    json_object_put_string(m->body, "uri", uri);
+    json_object_put_string(m->body, "uri", target->uri);
+    if (target->ticket) {
+        json_object_put_string(m->body, "ticket", target->ticket);
+    }
     list = message_put_list(m->body, "interfaces");
     for (size_t i = 0; i < in->guest->vm.n_nics; i++) {
         struct json *o = json_object_create();
@@ -239,19 +244,30 @@ save(struct engine *e, const struct incoming *in, struct err *err)
     return journal_save(e->c.journal_dir, &entry, err);
 }
 
+static int
+listen_for(struct engine *e, struct incoming *in,
+           struct migration_target *target, struct err *err)
+{
+    struct channel_delay delay;
+    struct host source;
+
+    int error = hosts_get(e->c.store, &in->source, &source, err);
+    if (error) {
+        return error;
+    }
+    channel_get_delay(e->c.channel, &in->source, &delay);
+    return hypervisor_listen(e->c.hypervisor, &in->guest->vm, source.name,
+                             MAX(delay.rtt_us, 0), target, err);
+}
+
 static void
 prepare(struct engine *e, struct incoming *in)
 {
+    struct migration_target target = { .uri = NULL };
     struct err err = ERR_INIT;
-    struct channel_delay delay;
-    char *uri = NULL;
-    int error = guest_present(e, in->guest, DATAPATH_HOLD, &err);
 
-    if (!error) {
-        channel_get_delay(e->c.channel, &in->source, &delay);
-        error = hypervisor_listen(e->c.hypervisor, &in->guest->vm,
-                                  MAX(delay.rtt_us, 0), &uri, &err);
-    }
+    int error = guest_present(e, in->guest, DATAPATH_HOLD, &err);
+    error = error ? error : listen_for(e, in, &target, &err);
     if (error == EINPROGRESS) {
         return;
     } else if (error) {
@@ -261,7 +277,7 @@ prepare(struct engine *e, struct incoming *in)
     }
 
     if (save(e, in, &err)) {
-        free(uri);
+        migration_target_finish(&target);
         decline(e, &in->source, &in->migration, &err);
         incoming_abort(e, in, false);
         return;
@@ -270,8 +286,8 @@ prepare(struct engine *e, struct incoming *in)
     guest_listen(e, in->guest);
     guest_bind(e, in->guest, false);
     guest_tell(e, in->guest, VM_LISTENING, "");
-    send_prepared(e, in, uri);
-    free(uri);
+    send_prepared(e, in, &target);
+    migration_target_finish(&target);
     in->state = INCOMING_LISTENING;
 }
 

@@ -409,7 +409,7 @@ copy(struct outgoing *o, struct err *err)
         o->armed = !error;
     }
     if (!error) {
-        error = hypervisor_send(e->c.hypervisor, &o->vm.uuid, o->uri,
+        error = hypervisor_send(e->c.hypervisor, &o->vm.uuid, &o->target,
                                 &o->limits, &o->progress, err);
     }
     if (error == EINPROGRESS) {

@@ -39,7 +39,7 @@ struct outgoing {
     struct addr_pair mobile[VM_MAX_NICS];       /* At its new place. */
 
     /* What the destination has said. */
-    char *uri;
+    struct migration_target target;
     struct err declined, refused;       /* Code 0: not. */
     bool running, settled, aborted;
     long long resumed_us;       /* Its wall clock. */

@@ -179,7 +179,7 @@ run_listen(void *o_, struct err *err)
         *err = o->declined;
         return STEP_FAILED;
     }
-    if (!o->uri) {
+    if (!o->target.uri) {
         outgoing_say(o, MESSAGE_PREPARE, &o->said_prepare, make_prepare);
         return STEP_WAIT;
     }

@@ -167,7 +167,7 @@ outgoing_free(struct engine *e, struct outgoing *o)
     move_forget_kept(o);
     free(o->peers);
     free(o->fences_wanted);
-    free(o->uri);
+    migration_target_finish(&o->target);
     free(o);
 }
 
@@ -321,8 +321,13 @@ handle_prepared(struct outgoing *o, const struct message *m)
             }
         }
     }
-    if (!o->uri) {
-        o->uri = xstrdup(message_get_string(m->body, "uri"));
+    if (!o->target.uri) {
+        const char *ticket = message_get_string(m->body, "ticket");
+
+        ovs_strlcpy(o->target.host, o->destination_name,
+                    sizeof o->target.host);
+        o->target.uri = xstrdup(message_get_string(m->body, "uri"));
+        o->target.ticket = *ticket ? xstrdup(ticket) : NULL;
     }
 }
 

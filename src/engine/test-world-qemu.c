@@ -309,8 +309,9 @@ hypervisor_boot(struct hypervisor *hv, const struct vm *vm OVS_UNUSED,
 
 int
 hypervisor_listen(struct hypervisor *hv, const struct vm *vm OVS_UNUSED,
+                  const char *source,
                   unsigned int rtt_us OVS_UNUSED,
-                  char **uri, struct err *err)
+                  struct migration_target *target, struct err *err)
 {
     struct world_host *h = host_of(hv);
     struct world_qemu *q = &h->qemu;
@@ -326,7 +327,8 @@ hypervisor_listen(struct hypervisor *hv, const struct vm *vm OVS_UNUSED,
     if (takes_time(h, CALL_LISTEN, 3)) {
         return EINPROGRESS;
     }
-    *uri = xstrdup("tcp:192.0.2.2:49152");
+    target->uri = xstrdup("tcp:192.0.2.2:49152");
+    target->ticket = xasprintf("for %s", source);
     return 0;
 }
 
@@ -372,7 +374,7 @@ capture_next(struct capture *capture, size_t *nic)
 
 int
 hypervisor_send(struct hypervisor *hv, const struct uuid *vm OVS_UNUSED,
-                const char *uri OVS_UNUSED,
+                const struct migration_target *target,
                 const struct migration_limits *limits OVS_UNUSED,
                 struct copy_progress *progress, struct err *err)
 {
@@ -396,6 +398,11 @@ hypervisor_send(struct hypervisor *hv, const struct uuid *vm OVS_UNUSED,
     } else if (!q->sending && q->state != VM_RUNNING) {
         return err_set(err, EINVAL, "it does not run");
     } else if (!q->sending) {
+        char *ticket = xasprintf("for %s", h->name);
+
+        ovs_assert(!strcmp(target->ticket, ticket));
+        ovs_assert(!strcmp(target->host, world.hosts[HOST_D].name));
+        free(ticket);
         if (world.hosts[HOST_D].qemu.state != VM_LISTENING) {
             return err_set(err, ECONNREFUSED, "nobody listens");
         }

@@ -60,7 +60,8 @@ struct hypervisor_class {
     int (*set_capture)(struct hypervisor *, const struct uuid *,
                        enum capture_mode, struct err *);
     struct capture *(*capture)(struct hypervisor *, const struct uuid *);
-    int (*send)(struct hypervisor *, const struct uuid *, const char *uri,
+    int (*send)(struct hypervisor *, const struct uuid *,
+                const struct migration_target *,
                 const struct migration_limits *, struct copy_progress *,
                 struct err *);
     int (*set_limits)(struct hypervisor *, const struct uuid *,
@@ -70,8 +71,9 @@ struct hypervisor_class {
     int (*cancel)(struct hypervisor *, const struct uuid *, struct err *);
 
     /* The destination's. */
-    int (*listen)(struct hypervisor *, const struct vm *, unsigned int rtt_us,
-                  char **uri, struct err *);
+    int (*listen)(struct hypervisor *, const struct vm *, const char *source,
+                  unsigned int rtt_us, struct migration_target *,
+                  struct err *);
     int (*grant)(struct hypervisor *, const struct uuid *, struct err *);
 };
 

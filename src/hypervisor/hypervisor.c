@@ -143,10 +143,11 @@ hypervisor_boot(struct hypervisor *hv, const struct vm *vm, struct err *err)
 
 int
 hypervisor_listen(struct hypervisor *hv, const struct vm *vm,
-                  unsigned int rtt_us, char **uri, struct err *err)
+                  const char *source, unsigned int rtt_us,
+                  struct migration_target *target, struct err *err)
 {
-    return result_named(hv, hv->class->listen(hv, vm, rtt_us, uri, err),
-                        "expecting", vm, err);
+    return result_named(hv, hv->class->listen(hv, vm, source, rtt_us, target,
+                                              err), "expecting", vm, err);
 }
 
 int
@@ -164,11 +165,12 @@ hypervisor_capture(struct hypervisor *hv, const struct uuid *vm)
 }
 
 int
-hypervisor_send(struct hypervisor *hv, const struct uuid *vm, const char *uri,
+hypervisor_send(struct hypervisor *hv, const struct uuid *vm,
+                const struct migration_target *target,
                 const struct migration_limits *limits,
                 struct copy_progress *progress, struct err *err)
 {
-    return result(hv, hv->class->send(hv, vm, uri, limits, progress, err),
+    return result(hv, hv->class->send(hv, vm, target, limits, progress, err),
                   "sending", vm, err);
 }
 

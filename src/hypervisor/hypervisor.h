@@ -18,8 +18,8 @@
  *
  * A migration, source on the left:
  *
- *      set_capture(ARMED)                  listen() -> uri
- *      send(uri) copies; the STOPPED event comes
+ *      set_capture(ARMED)                  listen() -> target
+ *      send(target) copies; the STOPPED event comes
  *        set_capture(OPEN) at once
  *      send() returns 0: pre-switchover
  *      proceed() returns 0: all is sent
@@ -34,6 +34,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -51,9 +52,23 @@ struct hypervisor_config {
     const char *image_dir;      /* Where "mini" is: vmlinuz, initrd.gz. */
     const char *address;        /* Where migrations come in: IPv4 or IPv6. */
     const char *watchdog;       /* The program watari-watchdog. */
-    const char *tls_dir;        /* CA, certificate and key for migrations,
-                                 * as QEMU names them; null: no TLS. */
+    bool tls;                   /* Migrations are encrypted, or refused. */
 };
+
+/* Where a migration goes to, and by what each side knows the other. */
+struct migration_target {
+    char host[NAME_LEN + 1];    /* The destination's name. */
+    char *uri;                  /* Null: it does not listen yet. */
+    char *ticket;               /* The source's, with its key, from
+                                 * pki_make_tickets(); null: no TLS. */
+};
+
+static inline void
+migration_target_finish(struct migration_target *target)
+{
+    free(target->uri);
+    free(target->ticket);
+}
 
 /* QEMU's own words for where a migration is, so that a log can be compared
  * with QEMU's documentation. */
@@ -171,15 +186,17 @@ int hypervisor_prepare(struct hypervisor *, const struct vm *, struct err *);
 /* 0 once the guest runs. */
 int hypervisor_boot(struct hypervisor *, const struct vm *, struct err *);
 
-/* Destination: be ready to load 'vm', without running it, and store in '*uri'
- * where to send it.  The caller frees '*uri'.  'rtt_us' is the round trip to
- * the source, by which the connection is sized; 0: unknown.
+/* Destination: be ready to load 'vm' from the host 'source', without running
+ * it, and store in '*target', for the caller to finish, where to send it.
+ * 'rtt_us' is the round trip to the source, by which the connection is sized;
+ * 0: unknown.
  *
  * One connection is accepted, and only as long as this process lives: if it
  * dies before, the source's send() fails, and listen() of a later process
- * stores another '*uri'. */
+ * stores another target. */
 int hypervisor_listen(struct hypervisor *, const struct vm *,
-                      unsigned int rtt_us, char **uri, struct err *);
+                      const char *source, unsigned int rtt_us,
+                      struct migration_target *target, struct err *);
 
 /* Source: see enum capture_mode. */
 int hypervisor_set_capture(struct hypervisor *, const struct uuid *vm,
@@ -193,7 +210,8 @@ struct capture *hypervisor_capture(struct hypervisor *,
 /* Source: copy until '*progress' is paused.  '*progress' is written also with
  * EINPROGRESS.  ECANCELED if it was cancelled. */
 int hypervisor_send(struct hypervisor *, const struct uuid *vm,
-                    const char *uri, const struct migration_limits *,
+                    const struct migration_target *,
+                    const struct migration_limits *,
                     struct copy_progress *progress, struct err *);
 
 /* Source: change the limits of a copy that does not converge. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/pki.h"
 #include "hypervisor/qemu-args.h"
 #include "hypervisor/qemu-socket.h"
 #include "hypervisor/qemu-watchdog.h"
@@ -68,28 +69,6 @@ limit_parameters(const struct migration_limits *limits)
     return p;
 }
 
-/* Certificates for the stream, so that each end knows the other. */
-static void
-add_tls(struct qemu_vm *vm, enum call_id call, bool source,
-        struct json *parameters)
-{
-    if (!vm->qemu->tls_dir) {
-        return;
-    }
-    struct json *id = json_object_create();
-    json_object_put_string(id, "id", "tls0");
-    call_add_tolerant(vm, call, "object-del", id);
-
-    struct json *object = json_object_create();
-    json_object_put_string(object, "qom-type", "tls-creds-x509");
-    json_object_put_string(object, "id", "tls0");
-    json_object_put_string(object, "dir", vm->qemu->tls_dir);
-    json_object_put_string(object, "endpoint", source ? "client" : "server");
-    json_object_put(object, "verify-peer", json_boolean_create(true));
-    call_add(vm, call, "object-add", object);
-    json_object_put_string(parameters, "tls-creds", "tls0");
-}
-
 /* QEMU takes over 'fd', and then uses it for 'command'. */
 static void
 add_connection(struct qemu_vm *vm, enum call_id call, const char *command,
@@ -106,23 +85,66 @@ add_connection(struct qemu_vm *vm, enum call_id call, const char *command,
 
 /* Destination. */
 
+/* Sends what comes before a migration: capabilities and parameters, which
+ * become ours. */
 static int
-prepare_to_receive(struct qemu_vm *vm, struct err *err)
+add_settings(struct qemu_vm *vm, enum call_id call, bool source,
+             const char *ticket, const char *peer, struct json *parameters,
+             struct err *err)
+{
+    int error = qemu_tls_add(vm, call, source, ticket, peer, parameters, err);
+    if (error) {
+        json_destroy(parameters);
+        return error;
+    }
+    put_integer(parameters, "announce-rounds", ANNOUNCE_ROUNDS);
+    call_add(vm, call, "migrate-set-capabilities", capabilities(source));
+    call_add(vm, call, "migrate-set-parameters", parameters);
+    return 0;
+}
+
+/* One ticket for the source, one for us. */
+static int
+make_tickets(struct qemu_vm *vm, const char *source, char **own,
+             struct err *err)
+{
+    const char *const names[] = { source, vm->qemu->up.host };
+    char *tickets[] = { NULL, NULL };
+    int error = vm->qemu->tls ? pki_make_tickets(names, tickets, err) : 0;
+    if (!error) {
+        free(vm->ticket);
+        vm->ticket = tickets[0];
+        *own = tickets[1];
+    }
+    return error;
+}
+
+static int
+prepare_to_receive(struct qemu_vm *vm, const char *source, struct err *err)
 {
     if (call_begin(vm, CALL_LISTEN)) {
-        struct json *parameters = json_object_create();
-        put_integer(parameters, "announce-rounds", ANNOUNCE_ROUNDS);
-        call_add(vm, CALL_LISTEN, "migrate-set-capabilities",
-                 capabilities(false));
-        add_tls(vm, CALL_LISTEN, false, parameters);
-        call_add(vm, CALL_LISTEN, "migrate-set-parameters", parameters);
+        char *own;
+        int error = make_tickets(vm, source, &own, err);
+        if (!error) {
+            error = add_settings(vm, CALL_LISTEN, false, own, source,
+                                 json_object_create(), err);
+            free(own);
+        }
+        if (error) {
+            return error;
+        }
     }
-    return call_end(vm, CALL_LISTEN, err);
+    int error = call_end(vm, CALL_LISTEN, err);
+    if (error != EINPROGRESS) {
+        qemu_tls_end(vm);
+    }
+    return error;
 }
 
 int
 qemu_listen(struct hypervisor *hv, const struct vm *record,
-            unsigned int rtt_us, char **uri, struct err *err)
+            const char *source, unsigned int rtt_us,
+            struct migration_target *target, struct err *err)
 {
     struct qemu *q = qemu_cast(hv);
     int error = qemu_args_check(record, err);
@@ -143,7 +165,7 @@ qemu_listen(struct hypervisor *hv, const struct vm *record,
     }
     error = qemu_find_ready(hv, &record->uuid, &vm, err);
     if (!error && !vm->uri) {
-        error = prepare_to_receive(vm, err);
+        error = prepare_to_receive(vm, source, err);
         error = error ? error : qemu_socket_listen(
             q->address, rtt_us, &vm->listener, &vm->uri, err);
     }
@@ -151,7 +173,9 @@ qemu_listen(struct hypervisor *hv, const struct vm *record,
         vm->starting = false;
     }
     if (!error) {
-        *uri = xstrdup(vm->uri);
+        ovs_strlcpy(target->host, hv->host, sizeof target->host);
+        target->uri = xstrdup(vm->uri);
+        target->ticket = nullable_xstrdup(vm->ticket);
     }
     return error;
 }
@@ -361,39 +385,47 @@ connect_to(struct qemu_vm *vm, const char *uri, struct err *err)
     return error;
 }
 
-static void
-begin_command(struct qemu_vm *vm, const char *uri,
-              const struct migration_limits *limits)
+static int
+begin_command(struct qemu_vm *vm, const struct migration_target *target,
+              const struct migration_limits *limits, struct err *err)
 {
-    struct json *parameters = limit_parameters(limits);
-    put_integer(parameters, "announce-rounds", ANNOUNCE_ROUNDS);
-    char *host = qemu_socket_host(uri);
-    json_object_put_string(parameters, "tls-hostname", host);
-    free(host);
-
+    if (vm->qemu->tls && !target->ticket) {
+        return err_set(err, EPROTO, "%s offers no encryption", target->host);
+    }
+    int error = add_settings(vm, CALL_SEND, true, target->ticket,
+                             target->host, limit_parameters(limits), err);
+    if (error) {
+        return error;
+    }
     vm->was_running = vm->state == VM_RUNNING;
     vm->migration = MIGRATION_SETUP;    /* Forgets an earlier one. */
     vm->error[0] = '\0';
-    call_add(vm, CALL_SEND, "migrate-set-capabilities", capabilities(true));
-    add_tls(vm, CALL_SEND, true, parameters);
-    call_add(vm, CALL_SEND, "migrate-set-parameters", parameters);
     add_connection(vm, CALL_SEND, "migrate", vm->connection);
     vm->connection = -1;
+    return 0;
 }
 
 static int
-send_command(struct qemu_vm *vm, const char *uri,
+send_command(struct qemu_vm *vm, const struct migration_target *target,
              const struct migration_limits *limits, struct err *err)
 {
+    int error;
     if (call_begin(vm, CALL_SEND)) {
         if (vm->connection < 0) {
             /* Begun, and then nobody asked for too long.  Events tell. */
             vm->send = SEND_COPY;
             return EINPROGRESS;
         }
-        begin_command(vm, uri, limits);
+        error = begin_command(vm, target, limits, err);
+        if (error) {
+            qemu_migrate_reset(vm);
+            return error;
+        }
     }
-    int error = call_end(vm, CALL_SEND, err);
+    error = call_end(vm, CALL_SEND, err);
+    if (error != EINPROGRESS) {
+        qemu_tls_end(vm);
+    }
     if (error && error != EINPROGRESS) {
         /* Unless QEMU has used it, it would keep it. */
         struct json *name = json_object_create();
@@ -506,7 +538,8 @@ begin_sending(struct qemu_vm *vm, struct err *err)
 }
 
 int
-qemu_send(struct hypervisor *hv, const struct uuid *uuid, const char *uri,
+qemu_send(struct hypervisor *hv, const struct uuid *uuid,
+          const struct migration_target *target,
           const struct migration_limits *limits,
           struct copy_progress *progress, struct err *err)
 {
@@ -536,7 +569,7 @@ qemu_send(struct hypervisor *hv, const struct uuid *uuid, const char *uri,
         }
     }
     if (!error && vm->send == SEND_CONNECT) {
-        error = connect_to(vm, uri, err);
+        error = connect_to(vm, target->uri, err);
         if (!error) {
             vm->send = SEND_COMMAND;
         } else if (error != EINPROGRESS) {
@@ -544,7 +577,7 @@ qemu_send(struct hypervisor *hv, const struct uuid *uuid, const char *uri,
         }
     }
     if (!error && vm->send == SEND_COMMAND) {
-        error = send_command(vm, uri, limits, err);
+        error = send_command(vm, target, limits, err);
     }
     if (!error && (vm->send == SEND_COPY || vm->send == SEND_FAILED)) {
         error = follow_copy(vm, err);

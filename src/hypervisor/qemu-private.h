@@ -131,6 +131,7 @@ struct qemu_vm {
     bool cont_refused;          /* ... but QEMU said no. */
     long long haste_until;      /* It goes before others; 0: it does not. */
     char *uri;                  /* Where we listen; null: not yet. */
+    char *ticket;               /* For the source; null: no TLS. */
     int listener;               /* -1: none, or somebody has connected. */
 
     /* Source. */
@@ -156,7 +157,8 @@ struct qemu_event {
 
 struct qemu {
     struct hypervisor up;
-    char *run_dir, *image_dir, *address, *watchdog_program, *tls_dir;
+    char *run_dir, *image_dir, *address, *watchdog_program;
+    bool tls;
     struct credentials credentials;
     bool kvm;
     struct probe *probe;        /* Null: 'kvm' is decided. */
@@ -225,10 +227,23 @@ int qemu_set_capture(struct hypervisor *, const struct uuid *,
                      enum capture_mode, struct err *);
 struct capture *qemu_capture(struct hypervisor *, const struct uuid *);
 
+/* qemu-tls.c */
+
+/* Adds to 'call' and to the parameters of a migration what encrypts it: the
+ * holder of the 'ticket' talks only to whom the same authority calls 'peer'.
+ * A null ticket: nothing is encrypted. */
+int qemu_tls_add(struct qemu_vm *, enum call_id call, bool source,
+                 const char *ticket, const char *peer,
+                 struct json *parameters, struct err *);
+
+/* Removes QEMU's files: it has read them. */
+void qemu_tls_end(struct qemu_vm *);
+
 /* qemu-migrate.c */
-int qemu_listen(struct hypervisor *, const struct vm *, unsigned int rtt_us,
-                char **uri, struct err *);
-int qemu_send(struct hypervisor *, const struct uuid *, const char *uri,
+int qemu_listen(struct hypervisor *, const struct vm *, const char *source,
+                unsigned int rtt_us, struct migration_target *, struct err *);
+int qemu_send(struct hypervisor *, const struct uuid *,
+              const struct migration_target *,
               const struct migration_limits *, struct copy_progress *,
               struct err *);
 int qemu_set_limits(struct hypervisor *, const struct uuid *,

@@ -47,6 +47,7 @@ vm_detach(struct qemu_vm *vm)
     calls_clear(vm);
     qemu_migrate_reset(vm);
     qemu_migrate_close(vm);
+    qemu_tls_end(vm);
     qmp_destroy(vm->qmp);
     vm->qmp = NULL;
     qemu_process_close(vm->process);
@@ -61,6 +62,7 @@ qemu_vm_destroy(struct qemu_vm *vm)
     capture_destroy(vm->capture);
     hmap_remove(&vm->qemu->vms, &vm->node);
     free(vm->uri);
+    free(vm->ticket);
     free(vm->folder);
     free(vm);
 }
@@ -263,7 +265,8 @@ vm_forget_past(struct qemu_vm *vm, const struct vm *record, bool incoming)
     vm->error[0] = '\0';
     memset(&vm->copy, 0, sizeof vm->copy);
     free(vm->uri);
-    vm->uri = NULL;
+    free(vm->ticket);
+    vm->uri = vm->ticket = NULL;
 }
 
 int
@@ -308,6 +311,7 @@ qemu_vm_adopt(struct qemu_vm *vm)
     int error = qemu_process_find(pid_file, &vm->process, &err);
     free(pid_file);
 
+    qemu_tls_end(vm);
     vm->incoming = vm_has_mark(vm, "incoming");
     vm->granted = vm_has_mark(vm, "granted");
     vm->uri = vm_get_mark(vm, "uri");
@@ -583,6 +587,7 @@ qemu_vm_remove(struct qemu_vm *vm, struct err *err)
         char name[HYPERVISOR_TAP_LEN];
         error = tap_delete(hypervisor_tap_name(&vm->uuid, i, name), err);
     }
+    qemu_tls_end(vm);
     if (!error) {
         char *io = vm_path(vm, "io");
         error = remove_folder(io, err);

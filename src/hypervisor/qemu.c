@@ -112,7 +112,6 @@ qemu_close(struct hypervisor *hv)
     free(q->image_dir);
     free(q->address);
     free(q->watchdog_program);
-    free(q->tls_dir);
     free(q);
 }
 
@@ -134,7 +133,7 @@ qemu_open(const struct hypervisor_config *config, struct hypervisor **hvp,
     q->image_dir = xstrdup(config->image_dir);
     q->address = xstrdup(config->address);
     q->watchdog_program = xstrdup(config->watchdog);
-    q->tls_dir = nullable_xstrdup(config->tls_dir);
+    q->tls = config->tls;
     hmap_init(&q->vms);
     ovs_list_init(&q->events);
     ovs_list_init(&q->old_watchdogs);

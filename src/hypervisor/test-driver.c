@@ -94,16 +94,29 @@ do_boot(struct driver *d, struct operation *op, struct ds *result OVS_UNUSED,
     return hypervisor_boot(d->hv, &op->vm, err);
 }
 
+/* An argument is one line. */
+static void
+exchange(char *s, char old, char new)
+{
+    for (; *s; s++) {
+        *s = *s == old ? new : *s;
+    }
+}
+
 static int
 do_listen(struct driver *d, struct operation *op, struct ds *result,
           struct err *err)
 {
-    char *uri;
+    struct migration_target target;
     make_record(op);
-    int error = hypervisor_listen(d->hv, &op->vm, RTT_US, &uri, err);
+    int error = hypervisor_listen(d->hv, &op->vm, "a", RTT_US, &target, err);
     if (!error) {
-        ds_put_cstr(result, uri);
-        free(uri);
+        ds_put_cstr(result, target.uri);
+        if (target.ticket) {
+            exchange(target.ticket, '\n', '|');
+            ds_put_format(result, " 0 %s", target.ticket);
+        }
+        migration_target_finish(&target);
     }
     return error;
 }
@@ -171,15 +184,19 @@ static int
 do_send(struct driver *d, struct operation *op, struct ds *result,
         struct err *err)
 {
-    char uri[128];
+    char uri[128], ticket[LINE_MAX_LEN] = "";
     unsigned long long bandwidth = 0;
     struct copy_progress progress;
-    sscanf(op->argument, "%127s %llu", uri, &bandwidth);
+    sscanf(op->argument, "%127s %llu %8191[^\n]", uri, &bandwidth, ticket);
+    exchange(ticket, '|', '\n');
+    struct migration_target target = {
+        .host = "b", .uri = uri, .ticket = *ticket ? ticket : NULL,
+    };
     struct migration_limits limits = {
         .bandwidth = bandwidth, .downtime_ms = 5,
     };
-    int error = hypervisor_send(d->hv, &op->vm.uuid, uri, &limits, &progress,
-                                err);
+    int error = hypervisor_send(d->hv, &op->vm.uuid, &target, &limits,
+                                &progress, err);
     if (!error) {
         ds_put_format(result, "%"PRIu64" %"PRIu64" %d", progress.copied,
                       progress.total, progress.paused);
@@ -374,14 +391,14 @@ main(int argc, char *argv[])
 {
     if (argc != 8 && argc != 9) {
         ovs_fatal(0, "usage: %s RUN-DIR HOST USER ACCELERATOR IMAGE-DIR "
-                  "ADDRESS WATCHDOG [TLS-DIR]", argv[0]);
+                  "ADDRESS WATCHDOG [tls]", argv[0]);
     }
     set_program_name(argv[0]);
     fatal_ignore_sigpipe();
     struct hypervisor_config config = {
         .run_dir = argv[1], .host = argv[2], .user = argv[3],
         .accelerator = argv[4], .image_dir = argv[5], .address = argv[6],
-        .watchdog = argv[7], .tls_dir = argv[8],
+        .watchdog = argv[7], .tls = argc > 8,
     };
     struct driver d = { .input = dup(STDIN_FILENO) };
     struct err err;

@@ -54,6 +54,7 @@ static const struct field prepare_fields[] = {
 };
 static const struct field prepared_fields[] = {
     { "migration", F_UUID }, { "uri", F_STRING },
+    { "ticket", F_STRING, .optional = true },
     { "interfaces", F_LIST, .of = interface_fields }, { NULL },
 };
 static const struct field declined_fields[] = {
