@@ -39,8 +39,9 @@ def stop(process):
 class Store:
     """One ovsdb-server with our schema, standalone or a one-node cluster."""
 
-    def __init__(self, folder, cluster=True, schema=SCHEMA):
+    def __init__(self, folder, cluster=True, schema=SCHEMA, options=()):
         self.folder = pathlib.Path(folder)
+        self.options = options
         self.db = self.folder / "watari.db"
         self.socket = self.folder / "db.sock"
         self.remote = f"unix:{self.socket}"
@@ -58,7 +59,7 @@ class Store:
             ["ovsdb-server", f"--remote=punix:{self.socket}",
              f"--unixctl={self.folder}/db.ctl", "--no-chdir",
              f"--log-file={self.folder}/ovsdb-server.log",
-             "-vconsole:off", "-vfile:info", str(self.db)])
+             "-vconsole:off", "-vfile:info", *self.options, str(self.db)])
         wait_for(self.ready, what="ovsdb-server")
 
     def ready(self):
@@ -277,10 +278,11 @@ class World:
 class Driver:
     """test-store-driver: store/'s functions, one command a line."""
 
-    def __init__(self, store, host=None):
-        args = [BUILD / "src/store/test-store-driver", store.remote]
+    def __init__(self, store, host=None, remote=None, files=()):
+        args = [BUILD / "src/store/test-store-driver", remote or store.remote]
         if host:
             args.append(host)
+        args += files           # Key, certificate, CA.
         self.process = subprocess.Popen(args, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
 

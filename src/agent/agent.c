@@ -269,6 +269,19 @@ tell_refusals(struct agent *a, long long wall_ms)
     }
 }
 
+/* What the store does not permit. */
+static void
+tell_denials(struct agent *a, long long wall_ms)
+{
+    char *text;
+
+    while ((text = write_next_denial(a->store))) {
+        VLOG_WARN("%s", text);
+        events_add(a->store, "access", a->options->name, text, wall_ms);
+        free(text);
+    }
+}
+
 static void
 agent_run(struct agent *a)
 {
@@ -289,6 +302,7 @@ agent_run(struct agent *a)
     }
 
     store_run(a->store, now_ms);
+    tell_denials(a, wall_ms);
     bridge_run(a->bridge);
     register_host(a);
     if (!a->engine && store_is_connected(a->store)

@@ -200,9 +200,25 @@ write_network(struct writer *writer, const struct document_network *network)
     return row;
 }
 
-/* Makes the interfaces of a new VM or endpoint. */
+/* Only the agent of 'host' may write of it, and say where it is. */
+static void
+give_nic(const struct writer *writer, const struct dbrec_interface *row,
+         const struct dbrec_host *host)
+{
+    const struct dbrec_global *global = session_global(writer->store);
+    struct dbrec_host *hosts = CONST_CAST(struct dbrec_host *, host);
+
+    dbrec_interface_set_writer(row, session_writer(host));
+    if (global && global->n_connections) {
+        dbrec_interface_set_hosts(row, &hosts, 1);
+    }
+}
+
+/* Makes the interfaces of a new VM, which is on 'host', or of an endpoint,
+ * which may be anywhere. */
 static void
 write_nics(struct writer *writer, const struct document_vm *vm,
+           const struct dbrec_host *host,
            struct dbrec_interface *interfaces[VM_MAX_NICS],
            struct dbrec_network *networks[VM_MAX_NICS])
 {
@@ -223,6 +239,9 @@ write_nics(struct writer *writer, const struct document_vm *vm,
         dbrec_interface_set_home(row, strings, n);
         snprintf(text, sizeof text, "0x%"PRIxSIZE, FIRST_PCI_SLOT + i);
         dbrec_interface_set_pci(row, text);
+        if (host) {
+            give_nic(writer, row, host);
+        }
         interfaces[i] = CONST_CAST(struct dbrec_interface *, row);
         networks[i] = CONST_CAST(struct dbrec_network *, network);
     }
@@ -238,7 +257,7 @@ write_endpoint(struct writer *writer, const struct document_vm *vm)
 
     if (!row) {
         row = dbrec_endpoint_insert(writer->txn);
-        write_nics(writer, vm, interfaces, networks);
+        write_nics(writer, vm, NULL, interfaces, networks);
         dbrec_endpoint_set_name(row, vm->name);
         dbrec_endpoint_set_kind(row, "declared");
         dbrec_endpoint_set_interfaces(row, interfaces, vm->n_nics);
@@ -263,7 +282,7 @@ write_vm(struct writer *writer, const struct document_vm *vm)
            ? dbrec_vm_insert_persist_uuid(writer->txn,
                                           &writer->document->insert)
            : dbrec_vm_insert(writer->txn));
-    write_nics(writer, vm, interfaces, networks);
+    write_nics(writer, vm, host, interfaces, networks);
     dbrec_vm_set_name(row, vm->name);
     dbrec_vm_set_memory_kib(row, vm->memory_kib);
     dbrec_vm_set_vcpus(row, vm->vcpus);
@@ -276,6 +295,7 @@ write_vm(struct writer *writer, const struct document_vm *vm)
     dbrec_vm_set_interfaces(row, interfaces, vm->n_nics);
     dbrec_vm_set_networks(row, networks, vm->n_nics);
     dbrec_vm_set_host(row, host);
+    dbrec_vm_set_writer(row, session_writer(host));
     dbrec_vm_set_power(row, vm->stopped ? "stopped" : "running");
     if (++writer->n_created <= MAX_EVENTS) {
         session_add_event(writer->store, writer->txn, "vm", vm->name,

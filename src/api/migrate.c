@@ -172,6 +172,7 @@ build_migrate(struct store *store, struct ovsdb_idl_txn *txn,
     dbrec_migration_set_vm_name(row, vm->name);
     dbrec_migration_set_source(row, source);
     dbrec_migration_set_source_name(row, source->name);
+    dbrec_migration_set_writer(row, session_writer(source));
     dbrec_migration_set_destination(row, destination);
     dbrec_migration_set_destination_name(row, destination->name);
     dbrec_migration_set_state(row, "requested");

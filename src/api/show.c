@@ -259,6 +259,9 @@ state_instance(const struct store *store, const struct dbrec_vm *vm)
         bool lives = (!strcmp(row->state, "running")
                       || !strcmp(row->state, "paused"));
 
+        if (row->host && !rows_instance_is_honest(row)) {
+            continue;
+        }
         if (!best || lives > best_lives
             || (lives == best_lives
                 && generation_compare(&gen, &best_gen) > 0)) {

@@ -2,11 +2,13 @@
 
 #include "manager/housekeeping.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 #include "openvswitch/poll-loop.h"
 #include "util.h"
 
+#include "store/access.h"
 #include "store/rows.h"
 #include "store/session.h"
 
@@ -55,17 +57,41 @@ trim(struct candidates *candidates, size_t max)
     free(candidates->rows);
 }
 
+struct order {
+    struct housekeeping *housekeeping;
+    long long now, wall_now;
+};
+
+/* Agents are let in, under rules, and have what is theirs. */
+static void
+build_access(struct store *store, struct ovsdb_idl_txn *txn,
+             const struct dbrec_global *global, const struct order *order)
+{
+    struct housekeeping *housekeeping = order->housekeeping;
+    long long again = LLONG_MAX;
+
+    access_set_role(store, txn, global, housekeeping->agents);
+    if (global->n_connections) {
+        again = access_sweep(store, txn, order->wall_now);
+    }
+    housekeeping->again = (again == LLONG_MAX ? 0
+                           : order->now + again - order->wall_now);
+}
+
 static int
-build(struct store *store, struct ovsdb_idl_txn *txn,
-      const void *data OVS_UNUSED, struct err *err OVS_UNUSED)
+build(struct store *store, struct ovsdb_idl_txn *txn, const void *order,
+      struct err *err OVS_UNUSED)
 {
     struct candidates events = { NULL, 0, 0 }, migrations = { NULL, 0, 0 };
+    const struct dbrec_global *global = session_global(store);
     const struct dbrec_migration *migration;
     const struct dbrec_event *event;
 
-    if (!session_global(store)) {
-        dbrec_global_set_epoch(dbrec_global_insert(txn), 1);
+    if (!global) {
+        global = dbrec_global_insert(txn);
+        dbrec_global_set_epoch(global, 1);
     }
+    build_access(store, txn, global, order);
     DBREC_EVENT_FOR_EACH (event, store->idl) {
         add(&events, &event->header_, event->time);
     }
@@ -79,33 +105,18 @@ build(struct store *store, struct ovsdb_idl_txn *txn,
     return 0;
 }
 
-static bool
-is_needed(const struct store *store)
-{
-    const struct dbrec_migration *migration;
-    const struct dbrec_event *event;
-    size_t n_events = 0, n_migrations = 0;
-
-    DBREC_EVENT_FOR_EACH (event, store->idl) {
-        n_events++;
-    }
-    DBREC_MIGRATION_FOR_EACH (migration, store->idl) {
-        n_migrations += rows_migration_has_ended(migration);
-    }
-    return (!session_global(store) || n_events > HOUSEKEEPING_MAX_EVENTS
-            || n_migrations > HOUSEKEEPING_MAX_MIGRATIONS);
-}
-
 void
 housekeeping_run(struct housekeeping *housekeeping, struct store *store,
-                 long long now)
+                 long long now, long long wall_now)
 {
     static const struct write_class class = {
         .what = "keeping the store in order", .build = build,
     };
+    struct order order = { housekeeping, now, wall_now };
 
     if (now < housekeeping->next || !store_is_ready(store)
-        || housekeeping->seqno == store_seqno(store)
+        || (housekeeping->seqno == store_seqno(store)
+            && (!housekeeping->again || now < housekeeping->again))
         || (housekeeping->ticket
             && write_result(store, housekeeping->ticket, NULL)
             == WRITE_PENDING)) {
@@ -113,9 +124,9 @@ housekeeping_run(struct housekeeping *housekeeping, struct store *store,
     }
     housekeeping->seqno = store_seqno(store);
     housekeeping->next = now + HOUSEKEEPING_INTERVAL_MS;
-    if (is_needed(store)) {
-        housekeeping->ticket = write_queue(store, &class, &UUID_ZERO, "", 1);
-    }
+    housekeeping->again = 0;
+    housekeeping->ticket = write_queue(store, &class, &UUID_ZERO, &order,
+                                       sizeof order);
 }
 
 void
@@ -125,5 +136,7 @@ housekeeping_wait(const struct housekeeping *housekeeping,
     if (store_is_ready(store)
         && housekeeping->seqno != store_seqno(store)) {
         poll_timer_wait_until(housekeeping->next);
+    } else if (store_is_ready(store) && housekeeping->again) {
+        poll_timer_wait_until(housekeeping->again);
     }
 }

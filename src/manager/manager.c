@@ -117,6 +117,18 @@ log_changes(struct manager *manager)
     }
 }
 
+/* A manager that came in by a door for agents may not write much. */
+static void
+log_denials(struct manager *manager)
+{
+    char *text;
+
+    while ((text = write_next_denial(manager->store))) {
+        VLOG_ERR("%s", text);
+        free(text);
+    }
+}
+
 static void
 run(struct manager *manager)
 {
@@ -126,12 +138,14 @@ run(struct manager *manager)
     store_run(manager->store, now);
     store_lock_run(manager->lock);
     log_changes(manager);
+    log_denials(manager);
     while (store_next_change(manager->store, &change)) {
         api_note_change(manager->api, &change);
     }
     api_run(manager->api, now, time_wall_msec());
     if (manager->active) {
-        housekeeping_run(&manager->housekeeping, manager->store, now);
+        housekeeping_run(&manager->housekeeping, manager->store, now,
+                         time_wall_msec());
     }
     unixctl_server_run(manager->unixctl);
 }
@@ -167,6 +181,7 @@ manager_init(struct manager *manager)
 
     /* Complaints about the addresses are for who starts us. */
     daemonize_start(false);
+    manager->housekeeping.agents = o->agents;
     manager->store = store_create(o->store, NULL);
     if (api_create(manager->store, &config, &manager->api, &err)) {
         ovs_fatal(0, "%s", err.text);

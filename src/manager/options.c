@@ -9,11 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "socket-util.h"
 #include "util.h"
 
 #define TOKEN_MIN 16            /* Characters. */
 
-static yamlfile_check_func check_listen, check_token_file;
+static yamlfile_check_func check_agents, check_listen, check_token_file;
 
 #define ROW(MEMBER, ...) SETTING(options, MEMBER, __VA_ARGS__)
 
@@ -21,6 +22,10 @@ static const struct setting rows[] = {
     ROW(store, "store", YAML_TEXT, "REMOTE",
         "the store, as tcp:192.0.2.1:6640 or ssl:...; several with commas",
         .field.required = true, .field.check = settings_check_remotes),
+    ROW(agents, "agents", YAML_TEXT, "REMOTE",
+        "where the store lets agents in, each to its own rows, as "
+        "pssl:6640:192.0.2.9; several with commas",
+        .field.check = check_agents),
     ROW(unix_path, "unix", YAML_TEXT, "PATH",
         "socket for the REST interface, without a token for root",
         .field.check = settings_check_path),
@@ -70,6 +75,27 @@ check_token_file(const char *text, struct err *err)
     char token[OPTIONS_TOKEN_MAX];
 
     return options_read_token(text, token, err);
+}
+
+/* Only a certificate says who writes. */
+static int
+check_agents(const char *text, struct err *err)
+{
+    char *copy = xstrdup(text), *save = NULL;
+    int error = *text ? 0 : err_set(err, EINVAL, "is empty");
+
+    for (char *word = strtok_r(copy, ", ", &save); !error && word;
+         word = strtok_r(NULL, ", ", &save)) {
+        struct sockaddr_storage ss;
+
+        if (strncmp(word, "pssl:", 5)
+            || !inet_parse_passive(word + 5, -1, &ss, false, NULL)) {
+            error = err_set(err, EINVAL, "\"%.60s\" is not like "
+                            "pssl:6640 or pssl:6640:192.0.2.9", word);
+        }
+    }
+    free(copy);
+    return error;
 }
 
 /* An IPv6 address is in brackets. */

@@ -10,6 +10,7 @@
 
 struct options {
     char *store;
+    char *agents;               /* Null: not said. */
     char *unix_path;            /* Null: none. */
     char *listen;               /* Null: none. */
     int64_t listen_fd;          /* 0: none. */

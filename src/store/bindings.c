@@ -133,6 +133,8 @@ build_put(struct store *store, struct ovsdb_idl_txn *txn, const void *data,
         dbrec_binding_set_epoch(row, generation->epoch);
         dbrec_binding_set_counter(row, generation->counter);
         dbrec_binding_set_host(row, session_own_host(store));
+        dbrec_binding_set_writer(row,
+                                 session_writer(session_own_host(store)));
     }
     size_t n = rows_format_pair(&binding->mobile, bufs, mobile);
     dbrec_binding_set_mobile(row, mobile, n);

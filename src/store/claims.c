@@ -82,6 +82,7 @@ insert_from_pool(struct store *store, struct ovsdb_idl_txn *txn,
         dbrec_claim_set_address(claim, addr_format(&address, text));
         dbrec_claim_set_site(claim, host->site);
         dbrec_claim_set_host(claim, host);
+        dbrec_claim_set_writer(claim, session_writer(host));
         dbrec_claim_set_state(claim, "free");
         dbrec_claim_set_since(claim, data->now);
     }
@@ -149,7 +150,8 @@ own_claims(const struct store *store, const char *state, size_t *n)
     struct dbrec_claim *key = dbrec_claim_index_init_row(index);
     dbrec_claim_index_set_host(key, host);
     DBREC_CLAIM_FOR_EACH_EQUAL (claim, key, index) {
-        if (strcmp(claim->state, state)) {
+        if (strcmp(claim->state, state)
+            || !rows_is_written_by(claim->writer, host)) {
             continue;
         }
         if (*n == allocated) {

@@ -31,7 +31,8 @@ endpoints_has(const struct store *store, const struct uuid *interface)
 
 static const struct dbrec_interface *
 insert_interface(struct ovsdb_idl_txn *txn, const struct interface *interface,
-                 const struct dbrec_network *network, const char *mac)
+                 const struct dbrec_network *network, const char *mac,
+                 const char *writer)
 {
     const struct dbrec_interface *row
         = dbrec_interface_insert_persist_uuid(txn, &interface->uuid);
@@ -40,6 +41,7 @@ insert_interface(struct ovsdb_idl_txn *txn, const struct interface *interface,
 
     dbrec_interface_set_mac(row, mac);
     dbrec_interface_set_network(row, network);
+    dbrec_interface_set_writer(row, writer);
     size_t n = rows_format_pair(&interface->home, bufs, strings);
     dbrec_interface_set_home(row, strings, n);
     n = rows_format_pair(&interface->inside, bufs, strings);
@@ -75,7 +77,8 @@ build_detected(struct store *store, struct ovsdb_idl_txn *txn,
         = dbrec_endpoint_insert_persist_uuid(txn, &data->endpoint);
     struct dbrec_interface *interfaces[] = {
         CONST_CAST(struct dbrec_interface *,
-                   insert_interface(txn, interface, network, mac)),
+                   insert_interface(txn, interface, network, mac,
+                                    session_writer(host))),
     };
     struct dbrec_network *networks[] = {
         CONST_CAST(struct dbrec_network *, network),
@@ -88,6 +91,7 @@ build_detected(struct store *store, struct ovsdb_idl_txn *txn,
     dbrec_endpoint_set_name(row, name);
     dbrec_endpoint_set_kind(row, "detected");
     dbrec_endpoint_set_host(row, host);
+    dbrec_endpoint_set_writer(row, session_writer(host));
     dbrec_endpoint_set_interfaces(row, interfaces, 1);
     dbrec_endpoint_set_networks(row, networks, 1);
     return 0;

@@ -40,6 +40,15 @@ interfaces_get(const struct store *store, const struct uuid *uuid,
 }
 
 bool
+interfaces_admit(const struct store *store, const struct uuid *uuid,
+                 const struct uuid *host)
+{
+    const struct dbrec_interface *row = SESSION_ROW(store, interface, uuid);
+
+    return !row || rows_interface_admits(row, host);
+}
+
+bool
 interfaces_find(const struct store *store, const struct uuid *network,
                 struct eth_addr mac, struct interface *interface)
 {

@@ -19,6 +19,11 @@ int networks_find(const struct store *, const char *name, struct network *,
 int interfaces_get(const struct store *, const struct uuid *,
                    struct interface *, struct err *);
 
+/* May 'host' have it, and say where it is?  True also if the replica lacks
+ * it. */
+bool interfaces_admit(const struct store *, const struct uuid *interface,
+                      const struct uuid *host);
+
 /* By MAC and network, for what a switch port shows. */
 bool interfaces_find(const struct store *, const struct uuid *network,
                      struct eth_addr, struct interface *);

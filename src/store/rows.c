@@ -291,6 +291,42 @@ rows_generation(int64_t epoch, int64_t counter,
     };
 }
 
+bool
+rows_is_written_by(const char *writer, const struct dbrec_host *host)
+{
+    return !writer[0] || !strcmp(writer, host->cn);
+}
+
+bool
+rows_interface_admits(const struct dbrec_interface *row,
+                      const struct uuid *host)
+{
+    bool found = !row->n_hosts;
+
+    for (size_t i = 0; i < row->n_hosts && !found; i++) {
+        found = uuid_equals(ROW_UUID(row->hosts[i]), host);
+    }
+    return found;
+}
+
+bool
+rows_binding_is_honest(const struct dbrec_binding *row)
+{
+    return (rows_is_written_by(row->writer, row->host)
+            && (!row->interface
+                || rows_interface_admits(row->interface,
+                                         ROW_UUID(row->host))));
+}
+
+bool
+rows_instance_is_honest(const struct dbrec_instance *row)
+{
+    return (rows_is_written_by(row->writer, row->host)
+            && (!row->vm || !row->vm->n_interfaces
+                || rows_interface_admits(row->vm->interfaces[0],
+                                         ROW_UUID(row->host))));
+}
+
 int
 rows_binding(const struct dbrec_binding *row, struct binding *out,
              struct err *err)
@@ -304,6 +340,11 @@ rows_binding(const struct dbrec_binding *row, struct binding *out,
     if (!row->host) {
         return err_set(err, EAGAIN, "binding of interface "UUID_FMT": its "
                        "host is not known", UUID_ARGS(&binding.interface));
+    }
+    if (!rows_binding_is_honest(row)) {
+        return err_set(err, EPERM, "binding of interface "UUID_FMT": host "
+                       "\"%s\" may not have it, or did not write it",
+                       UUID_ARGS(&binding.interface), row->host->name);
     }
     if (parse_pair(row->mobile, row->n_mobile, &binding.mobile, err)) {
         return err_add(err, EINVAL, "binding of interface "UUID_FMT,

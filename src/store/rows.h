@@ -26,6 +26,20 @@ int rows_binding(const struct dbrec_binding *, struct binding *,
 int rows_migration(const struct dbrec_migration *, struct migration *,
                    struct err *);
 
+/* Rows that are not their writer's to write are passed over.  Where the store
+ * checks no roles nobody is named, and everything is believed. */
+
+/* Did 'host', whose row it says it is, write it? */
+bool rows_is_written_by(const char *writer, const struct dbrec_host *host);
+
+/* May 'host' have the interface? */
+bool rows_interface_admits(const struct dbrec_interface *,
+                           const struct uuid *host);
+
+/* Both; their hosts have to be known.  (rows_binding() asks by itself.) */
+bool rows_binding_is_honest(const struct dbrec_binding *);
+bool rows_instance_is_honest(const struct dbrec_instance *);
+
 /* Which migration has the VM?  The replica may lack the migration's row. */
 struct uuid rows_vm_migration(const struct dbrec_vm *);
 

@@ -42,6 +42,15 @@ struct store_result {
     struct err *err;            /* Null if there is nothing to say. */
 };
 
+/* Something that the store did not permit. */
+#define STORE_MAX_DENIALS 16
+
+struct store_denial {
+    const struct write_class *class;    /* Null: this place is free. */
+    long long time;
+    char *text;                 /* Null: it has been said. */
+};
+
 struct store {
     struct ovsdb_idl *idl;
     struct ovsdb_idl_index *index[N_SESSION_INDEXES];
@@ -74,6 +83,7 @@ struct store {
     unsigned int txn_seqno;
     long long retry_at;         /* Not before; 0: at once. */
     struct store_result results[WRITE_MAX_RESULTS];
+    struct store_denial denials[STORE_MAX_DENIALS];
 
     struct sset taken;          /* Claims taken, not yet written. */
     write_ticket trim_ticket;
@@ -112,6 +122,11 @@ struct dbrec_binding *session_binding_key(const struct store *,
                                           const struct uuid *interface);
 
 const struct dbrec_host *session_own_host(const struct store *);
+
+/* What the certificate of 'host' names, for the rows that are its own; "" if
+ * the store does not say. */
+const char *session_writer(const struct dbrec_host *host);
+
 const struct dbrec_global *session_global(const struct store *);
 
 /* EPERM unless 'generation', and the row that has it, are this host's: not

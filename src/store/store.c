@@ -44,6 +44,19 @@ static const struct ovsdb_idl_table_class *const tables[N_STORE_TABLES] = {
     [STORE_EVENT] = &dbrec_table_event,
 };
 
+/* Only a manager knows of these. */
+static const struct ovsdb_idl_column *const access_columns[] = {
+    &dbrec_connection_col_target,
+    &dbrec_connection_col_role,
+    &dbrec_connection_col_inactivity_probe,
+    &dbrec_rbac_role_col_name,
+    &dbrec_rbac_role_col_permissions,
+    &dbrec_rbac_permission_col_table,
+    &dbrec_rbac_permission_col_authorization,
+    &dbrec_rbac_permission_col_insert_delete,
+    &dbrec_rbac_permission_col_update,
+};
+
 static void create_indexes(struct store *);
 static void collect_changes(struct store *);
 
@@ -63,6 +76,9 @@ store_create(const char *remote, const char *host)
             ovsdb_idl_add_column(store->idl, &tables[i]->columns[j]);
             ovsdb_idl_track_add_column(store->idl, &tables[i]->columns[j]);
         }
+    }
+    for (size_t i = 0; !host && i < ARRAY_SIZE(access_columns); i++) {
+        ovsdb_idl_add_column(store->idl, access_columns[i]);
     }
     ovsdb_idl_set_write_changed_only_all(store->idl, true);
     create_indexes(store);
@@ -324,6 +340,12 @@ const struct dbrec_host *
 session_own_host(const struct store *store)
 {
     return SESSION_ROW(store, host, &store->host);
+}
+
+const char *
+session_writer(const struct dbrec_host *host)
+{
+    return host ? host->cn : "";
 }
 
 int

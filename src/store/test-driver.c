@@ -17,6 +17,7 @@
 #include "util.h"
 #include "uuid.h"
 
+#include "base/tls.h"
 #include "store/bindings.h"
 #include "store/claims.h"
 #include "store/endpoints.h"
@@ -363,6 +364,16 @@ do_detect(struct driver *driver)
                                                     &interface));
 }
 
+/* What the store did not permit. */
+static void
+do_denied(struct driver *driver)
+{
+    char *text = write_next_denial(driver->store);
+
+    printf("%s\n", text ? text : "nothing");
+    free(text);
+}
+
 static void
 do_vm(struct driver *driver)
 {
@@ -475,6 +486,7 @@ static const struct {
     { "progress", do_progress },
     { "detect", do_detect },
     { "has", do_has },
+    { "denied", do_denied },
     { "vm", do_vm },
     { "events", do_events },
     { "watch", do_watch },
@@ -502,7 +514,10 @@ main(int argc, char *argv[])
     fatal_ignore_sigpipe();
     vlog_set_levels(NULL, VLF_CONSOLE, VLL_OFF);
     if (argc < 2) {
-        ovs_fatal(0, "usage: %s REMOTE [HOST]", argv[0]);
+        ovs_fatal(0, "usage: %s REMOTE [HOST [KEY CERTIFICATE CA]]", argv[0]);
+    }
+    if (argc > 5) {
+        tls_load(&(struct tls_files) { argv[3], argv[4], argv[5] });
     }
     struct driver driver = {
         .store = store_create(argv[1], argc > 2 ? argv[2] : NULL),

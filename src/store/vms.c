@@ -58,6 +58,36 @@ find_vm(const struct store *store, const struct vm_write *data,
     return row;
 }
 
+/* Lets 'host' have the interfaces of 'vm', besides those that may have them.
+ * Those that it has left are forgotten later, by a manager. */
+static void
+admit(const struct dbrec_vm *vm, const struct dbrec_host *host)
+{
+    for (size_t i = 0; host && i < vm->n_interfaces; i++) {
+        const struct dbrec_interface *row = vm->interfaces[i];
+
+        /* No host at all means that any may have it. */
+        if (row->n_hosts && !rows_interface_admits(row, ROW_UUID(host))) {
+            dbrec_interface_update_hosts_addvalue(row, host);
+        }
+    }
+}
+
+/* From now on the agent of 'host' writes the rows of 'vm'. */
+static void
+hand_over(const struct dbrec_vm *vm, const struct dbrec_host *host)
+{
+    const char *writer = session_writer(host);
+
+    if (!writer[0] || !vm->writer[0]) {
+        return;                 /* Nobody checks. */
+    }
+    dbrec_vm_set_writer(vm, writer);
+    for (size_t i = 0; i < vm->n_interfaces; i++) {
+        dbrec_interface_set_writer(vm->interfaces[i], writer);
+    }
+}
+
 static int
 build_reserve(struct store *store, struct ovsdb_idl_txn *txn OVS_UNUSED,
               const void *data_, struct err *err)
@@ -95,6 +125,7 @@ build_reserve(struct store *store, struct ovsdb_idl_txn *txn OVS_UNUSED,
     dbrec_vm_verify_generation(row);
     if (migration) {
         dbrec_vm_set_migration(row, migration);
+        admit(row, migration->destination);
     }
     dbrec_vm_set_generation(row, next);
     return 0;
@@ -161,6 +192,7 @@ build_unreserve(struct store *store, struct ovsdb_idl_txn *txn OVS_UNUSED,
     dbrec_vm_set_migration(row, NULL);
     if (moved) {
         dbrec_vm_set_host(row, host);
+        hand_over(row, host);
     }
     return 0;
 }
@@ -242,6 +274,8 @@ build_put(struct store *store, struct ovsdb_idl_txn *txn, const void *data,
         dbrec_instance_set_epoch(row, instance->generation.epoch);
         dbrec_instance_set_counter(row, instance->generation.counter);
         dbrec_instance_set_host(row, session_own_host(store));
+        dbrec_instance_set_writer(row,
+                                  session_writer(session_own_host(store)));
     }
     dbrec_instance_set_state(row, rows_instance_state_name(instance->state));
     dbrec_instance_set_reason(row, instance->reason);

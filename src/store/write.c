@@ -15,6 +15,8 @@
 #define BLOCKED_MAX_MS 5000    /* For rows that do not arrive. */
 #define CONFLICT_MAX_TRIES 30   /* With other choices. */
 #define REFUSED_MAX_TRIES 2     /* The first may have been done unseen. */
+#define DENIED_MS 2000          /* So long no answer for who may not do it. */
+#define DENIAL_SAID_MS 60000    /* Then one of its kind is said again. */
 #define RETRY_MS 200            /* If no change of the replica comes first. */
 
 struct write {
@@ -27,6 +29,7 @@ struct write {
     unsigned int blocked_seqno; /* ...when the replica was at this. */
     long long blocked_until;    /* Refused if it still says so then. */
     struct err blocked_err;
+    bool denied;                /* It is refused at 'blocked_until'. */
     unsigned int tries;         /* That the store refused. */
 };
 
@@ -95,6 +98,9 @@ write_destroy(struct store *store)
     }
     for (size_t i = 0; i < WRITE_MAX_RESULTS; i++) {
         free(store->results[i].err);
+    }
+    for (size_t i = 0; i < STORE_MAX_DENIALS; i++) {
+        free(store->denials[i].text);
     }
 }
 
@@ -216,7 +222,8 @@ next_to_try(struct store *store)
     bool passed = false;
 
     LIST_FOR_EACH (write, node, &store->writes) {
-        if (write->blocked && write->blocked_seqno == seqno) {
+        if (write->denied
+            || (write->blocked && write->blocked_seqno == seqno)) {
             passed = true;
         } else if (!passed || !is_overtaking(store, write)) {
             return write;
@@ -289,7 +296,7 @@ refusal(const struct write *write, const struct ovsdb_idl_txn *txn,
     int code = (strstr(text, "duplicate uuid") ? EALREADY
                 : strstr(text, "constraint violation") ? EEXIST
                 : strstr(text, "referential integrity violation") ? EEXIST
-                : EPROTO);
+                : strstr(text, "permission error") ? EPERM : EPROTO);
 
     err_set(err, code, "%s: the store refused: %s", write->class->what, text);
 }
@@ -313,6 +320,55 @@ judge_refusal(struct write *write, const struct err *err)
     }
     return (++write->tries < max ? WRITE_PENDING
             : err->code == EALREADY ? WRITE_DONE : WRITE_REFUSED);
+}
+
+/* Remembers 'err', to be said, unless another one of its kind was. */
+static void
+note_denial(struct store *store, const struct write_class *class,
+            long long now, const struct err *err)
+{
+    struct store_denial *room = NULL;
+
+    for (size_t i = 0; i < STORE_MAX_DENIALS; i++) {
+        struct store_denial *denial = &store->denials[i];
+        bool is_old = now >= denial->time + DENIAL_SAID_MS;
+
+        if (denial->class == class && !is_old) {
+            return;
+        } else if (!denial->text
+                   && (!denial->class || is_old || denial->class == class)) {
+            room = denial;
+        }
+    }
+    if (room) {
+        *room = (struct store_denial) { class, now, xstrdup(err->text) };
+    }
+}
+
+char *
+write_next_denial(struct store *store)
+{
+    for (size_t i = 0; i < STORE_MAX_DENIALS; i++) {
+        char *text = store->denials[i].text;
+
+        if (text) {
+            store->denials[i].text = NULL;
+            return text;
+        }
+    }
+    return NULL;
+}
+
+/* The store does not permit it.  Who is told so at once would try again at
+ * once, for ever. */
+static void
+deny(struct store *store, struct write *write, long long now,
+     const struct err *err)
+{
+    write->blocked = write->denied = true;
+    write->blocked_until = now + DENIED_MS;
+    write->blocked_err = *err;
+    note_denial(store, write->class, now, err);
 }
 
 static void
@@ -340,6 +396,10 @@ check_committing(struct store *store, long long now)
         break;
 
     case TXN_ERROR:
+        if (err.code == EPERM) {
+            deny(store, write, now, &err);
+            break;
+        }
         result = judge_refusal(write, &err);
         if (result != WRITE_PENDING) {
             finish(store, write, result, &err);

@@ -43,6 +43,12 @@ enum write_result {
 enum write_result write_result(const struct store *, write_ticket,
                                struct err *);
 
+/* What the store does not permit is refused, too, but only after a while, so
+ * that nobody tries it in a loop.  This is the next sentence about it, for the
+ * log and for people; null: there is none.  A kind of write is complained
+ * about once in a minute.  The caller frees it. */
+char *write_next_denial(struct store *);
+
 size_t write_n_queued(const struct store *);
 
 #endif /* store/write.h */
