@@ -102,6 +102,7 @@ bring_up(const struct arena_config *config, struct arena *arena,
     struct lab_up up = {
         .file = path,
         .test_faults = config->test_faults,
+        .tls = config->tls,
         .progress = config->progress,
     };
     struct problems problems = PROBLEMS_INIT;

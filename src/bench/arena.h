@@ -43,6 +43,7 @@ struct arena_config {
     unsigned int memory_mib;    /* Of each VM. */
     size_t n_vms;               /* 0: only ARENA_VM. */
     bool test_faults;           /* Agents have fault points; see harm.h. */
+    bool tls;                   /* Its programs have certificates. */
     bool store_cluster;         /* The store has a server at each site. */
     struct progress *progress;
 };

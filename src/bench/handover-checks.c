@@ -20,6 +20,7 @@
 #define MAX_REORDERED 1.        /* In PER. */
 #define MAX_DROPS 1.            /* In PER. */
 #define MAX_EXCESS_MS 4.        /* Of blackout and gap, over plain L2. */
+#define MAX_TLS_EXCESS_MS 2.    /* The same, over no TLS. */
 #define FAR_ALLOWANCE_MS 10.    /* Besides the one-way delay. */
 #define STALL_ALLOWANCE_MS 100. /* Besides the round trip. */
 #define SEED 20230
@@ -35,22 +36,23 @@ median(const struct document *d, const char *row, const char *scheme,
     return value;
 }
 
-/* Where the median of (ours - L2) lies, run by run. */
+/* Where the median of (ours - another's) lies, run by run. */
 static struct stats_interval
-paired(const struct document *d, const char *row, const char *figure)
+paired(const struct document *d, const char *row, const char *scheme,
+       const char *figure)
 {
     struct series ours = series_collect(d, row, SCHEME_OURS, figure);
-    struct series l2 = series_collect(d, row, SCHEME_L2, figure);
+    struct series other = series_collect(d, row, scheme, figure);
 
-    ours.n = MIN(ours.n, l2.n);
+    ours.n = MIN(ours.n, other.n);
     for (size_t i = 0; i < ours.n; i++) {
-        ours.values[i] -= l2.values[i];         /* NAN if one is. */
+        ours.values[i] -= other.values[i];      /* NAN if one is. */
     }
     series_compress(&ours);
     struct stats_interval interval = stats_bootstrap(ours.values, ours.n,
                                                      SEED);
     free(ours.values);
-    free(l2.values);
+    free(other.values);
     return interval;
 }
 
@@ -142,9 +144,27 @@ check_near(struct document *d, const struct handover_row *row)
           median(d, name, SCHEME_OURS, "net_after_ms"), "ms", "<=",
           median(d, name, SCHEME_L2, "net_after_ms"));
     check(d, name, "blackout_excess_ms", known,
-          paired(d, name, "blackout_ms").low, "ms", "<=", MAX_EXCESS_MS);
-    check(d, name, "gap_excess_ms", known, paired(d, name, "gap_ms").low,
-          "ms", "<=", MAX_EXCESS_MS);
+          paired(d, name, SCHEME_L2, "blackout_ms").low, "ms", "<=",
+          MAX_EXCESS_MS);
+    check(d, name, "gap_excess_ms", known,
+          paired(d, name, SCHEME_L2, "gap_ms").low, "ms", "<=",
+          MAX_EXCESS_MS);
+}
+
+static void
+check_tls(struct document *d, const struct handover_row *row)
+{
+    const char *name = row->name;
+    bool known = series_has(d, name, SCHEME_OURS, "blackout_ms")
+                 && series_has(d, name, SCHEME_NO_TLS, "blackout_ms");
+
+    check_moves(d, name);
+    check(d, name, "blackout_excess_ms", known,
+          paired(d, name, SCHEME_NO_TLS, "blackout_ms").low, "ms", "<=",
+          MAX_TLS_EXCESS_MS);
+    check(d, name, "gap_excess_ms", known,
+          paired(d, name, SCHEME_NO_TLS, "gap_ms").low, "ms", "<=",
+          MAX_TLS_EXCESS_MS);
 }
 
 static void
@@ -208,6 +228,7 @@ static const struct {
     void (*check)(struct document *, const struct handover_row *);
 } promises[] = {
     { "near", check_near },
+    { "tls", check_tls },
     { "far", check_far },
     { "tcp", check_tcp },
     { "dirty", check_dirty },
@@ -265,38 +286,47 @@ static const struct series_figure figures[] = {
     { "fences_missed", "fences", true },
 };
 
-/* Of how our figures differ from those of plain L2. */
+/* Of how our figures differ from another scheme's. */
 static void
-summarize_difference(struct document *d, const char *row, const char *figure)
+summarize_difference(struct document *d, const char *row, const char *scheme,
+                     const char *figure)
 {
-    struct series l2 = series_collect_known(d, row, SCHEME_L2, figure);
+    struct series other = series_collect_known(d, row, scheme, figure);
 
-    if (l2.n) {
-        struct stats_interval interval = paired(d, row, figure);
+    if (other.n) {
+        struct stats_interval interval = paired(d, row, scheme, figure);
         struct json *json = json_object_create();
+        char *schemes = xasprintf(SCHEME_OURS " - %s", scheme);
 
         json_object_put_string(json, "row", row);
-        json_object_put_string(json, "scheme", SCHEME_OURS " - " SCHEME_L2);
+        json_object_put_string(json, "scheme", schemes);
+        free(schemes);
         json_object_put_string(json, "figure", figure);
         json_object_put_string(json, "unit", "ms");
-        json_object_put(json, "n", json_integer_create(l2.n));
+        json_object_put(json, "n", json_integer_create(other.n));
         document_put_number(json, "low", interval.low);
         document_put_number(json, "high", interval.high);
         json_array_add(d->summary, json);
     }
-    free(l2.values);
+    free(other.values);
 }
 
 void
 handover_check(struct document *d, const struct handover_row *row)
 {
+    static const char *const others[] = { SCHEME_L2, SCHEME_NO_TLS };
+
     derive(d, row->name);
     series_summarize(d, row->name, SCHEME_OURS, figures, ARRAY_SIZE(figures));
-    series_summarize(d, row->name, SCHEME_L2, figures, ARRAY_SIZE(figures));
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+        series_summarize(d, row->name, others[i], figures,
+                         ARRAY_SIZE(figures));
+    }
     series_summarize(d, row->name, "whole", figures, ARRAY_SIZE(figures));
-    if (series_has(d, row->name, SCHEME_OURS, "sent")) {
-        summarize_difference(d, row->name, "blackout_ms");
-        summarize_difference(d, row->name, "gap_ms");
+    for (size_t i = 0; i < ARRAY_SIZE(others)
+                       && series_has(d, row->name, SCHEME_OURS, "sent"); i++) {
+        summarize_difference(d, row->name, others[i], "blackout_ms");
+        summarize_difference(d, row->name, others[i], "gap_ms");
     }
     for (size_t i = 0; i < ARRAY_SIZE(promises); i++) {
         if (!strcmp(promises[i].row, row->name)) {

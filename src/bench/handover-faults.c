@@ -79,7 +79,7 @@ run_fault(struct handover *h, const struct handover_row *row,
     int error = 0;
 
     for (unsigned int i = 1; i <= runs && !error; i++) {
-        handover_arena_place(h, row->name, i, &place);
+        handover_arena_place(h, row->name, SCHEME_OURS, i, &place);
         struct json *json = handover_add_row(h, row->name, SCHEME_OURS, i);
         struct watch *watch = NULL;
 
@@ -117,7 +117,7 @@ restart_part(struct handover *h, const struct handover_row *row,
     struct watch_place place;
     struct watch *watch = NULL;
 
-    handover_arena_place(h, node, run, &place);
+    handover_arena_place(h, node, SCHEME_OURS, run, &place);
     json_object_put_string(json, "node", node);
     json_object_put_string(json, "part", part);
     progress_step(h->progress, "%s: %s of %s", row->name, part, node);

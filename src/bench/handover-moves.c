@@ -93,20 +93,19 @@ handover_move(struct handover *h, const struct move_limits *limits,
     return error;
 }
 
-/* One move of the lab's VM under probes. */
-static int
-measure_ours(struct handover *h, const char *name, unsigned int run,
-             const struct move_limits *limits, bool *completed,
-             struct err *err)
+int
+handover_measure(struct handover *h, const char *name, const char *scheme,
+                 unsigned int run, const struct move_limits *limits,
+                 bool *completed, struct err *err)
 {
-    struct json *row = handover_add_row(h, name, SCHEME_OURS, run);
+    struct json *row = handover_add_row(h, name, scheme, run);
     struct watch_place place;
     struct watch *watch = NULL;
     struct move_times times;
     uint64_t before, after;
 
     *completed = false;
-    handover_arena_place(h, name, run, &place);
+    handover_arena_place(h, name, scheme, run, &place);
     int error = arena_count_drops(h->arena, &before, err);
     error = error ? error : watch_start(&place, &watch, err);
     error = error ? error : handover_move(h, limits, row, &times, completed,
@@ -124,6 +123,15 @@ measure_ours(struct handover *h, const char *name, unsigned int run,
     }
     watch_destroy(watch);
     return error;
+}
+
+int
+handover_count_failures(bool completed, unsigned int *failures,
+                        struct err *err)
+{
+    *failures = completed ? 0 : *failures + 1;
+    return *failures < MAX_FAILURES ? 0
+           : err_set(err, EIO, "%u moves in a row have failed", *failures);
 }
 
 static int
@@ -161,12 +169,10 @@ handover_run_moves(struct handover *h, const struct handover_row *row,
 
         progress_step(h->progress, "%s: %s", row->name, row->text);
         progress_bar(h->progress, (double) (i - 1) / runs);
-        error = measure_ours(h, row->name, i, &limits, &completed, err);
-        failures = completed ? 0 : failures + 1;
-        if (!error && failures == MAX_FAILURES) {
-            error = err_set(err, EIO, "%u moves in a row have failed",
-                            failures);
-        }
+        error = handover_measure(h, row->name, SCHEME_OURS, i, &limits,
+                                 &completed, err);
+        error = error ? error : handover_count_failures(completed, &failures,
+                                                        err);
         error = error ? error : measure_l2(h, row->name, i, &limits, err);
     }
     return error;
@@ -214,25 +220,23 @@ handover_run_dirty(struct handover *h, const struct handover_row *row,
     unsigned int failures = 0;
     struct watch_place place;
 
-    handover_arena_place(h, row->name, 0, &place);
+    handover_arena_place(h, row->name, SCHEME_OURS, 0, &place);
     int error = guest_load(&place.guest, DIRTY_LOAD, DIRTY_MEGABYTES, err);
     for (unsigned int i = 1; i <= runs && !error; i++) {
         bool completed;
 
         progress_step(h->progress, "%s: %s", row->name, row->text);
         progress_bar(h->progress, (double) (i - 1) / runs);
-        error = measure_ours(h, row->name, i, &limits, &completed, err);
+        error = handover_measure(h, row->name, SCHEME_OURS, i, &limits,
+                                 &completed, err);
 
         struct json *json = CONST_CAST(struct json *, json_at(
             h->document->rows, json_length(h->document->rows) - 1));
         document_put_number(json, "limit_mb_per_s", DIRTY_BANDWIDTH >> 20);
         document_put_number(json, "load_mb_per_s", DIRTY_LOAD >> 20);
         put_copy_rate(json);
-        failures = completed ? 0 : failures + 1;
-        if (!error && failures == MAX_FAILURES) {
-            error = err_set(err, EIO, "%u moves in a row have failed",
-                            failures);
-        }
+        error = error ? error : handover_count_failures(completed, &failures,
+                                                        err);
     }
 
     struct err ignored;

@@ -40,6 +40,7 @@ struct handover_row {
 
 #define SCHEME_OURS "watari"
 #define SCHEME_L2 "l2"
+#define SCHEME_NO_TLS "no-tls"  /* Ours without, beside ours with it. */
 
 /* handover.c */
 
@@ -51,10 +52,19 @@ struct json *handover_add_row(struct handover *, const char *row,
  * answering. */
 int handover_need_l2(struct handover *, struct err *);
 
+/* Brings 'row's lab up as the arena. */
+int handover_bring_up(struct handover *, const struct handover_row *,
+                      bool tls, struct err *);
+void handover_take_down(struct handover *, bool keep);
+
+/* Removes the L2 pair, if there is one. */
+void handover_end_l2(struct handover *);
+
 /* Where to watch from.  If everything is to be kept, each run's records get
  * a folder of their own. */
 void handover_arena_place(struct handover *, const char *row,
-                          unsigned int run, struct watch_place *);
+                          const char *scheme, unsigned int run,
+                          struct watch_place *);
 void handover_l2_place(struct handover *, const char *row, unsigned int run,
                        struct watch_place *);
 
@@ -70,12 +80,25 @@ int handover_move(struct handover *, const struct move_limits *,
                   struct json *row, struct move_times *, bool *completed,
                   struct err *);
 
+/* As handover_move(), under probes, with a row of its own. */
+int handover_measure(struct handover *, const char *row, const char *scheme,
+                     unsigned int run, const struct move_limits *,
+                     bool *completed, struct err *);
+
+/* Counts moves that failed in a row; EIO if they are no accident. */
+int handover_count_failures(bool completed, unsigned int *failures,
+                            struct err *);
+
 int handover_run_moves(struct handover *, const struct handover_row *,
                        unsigned int runs, struct err *);
 int handover_run_dirty(struct handover *, const struct handover_row *,
                        unsigned int runs, struct err *);
 int handover_run_l2(struct handover *, const struct handover_row *,
                     unsigned int runs, struct err *);
+
+/* handover-tls.c */
+int handover_run_tls(struct handover *, const struct handover_row *,
+                     unsigned int runs, struct err *);
 
 /* handover-tcp.c */
 int handover_run_tcp(struct handover *, const struct handover_row *,

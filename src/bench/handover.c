@@ -21,6 +21,7 @@
 #define MEMORY_MIB 256
 #define LAB_NEAR "bench-near"
 #define LAB_FAR "bench-far"
+#define LAB_TLS "bench-tls"     /* Beside one of them. */
 #define FAR_DELAY_MS 25         /* Of each site's link: 50 ms between two. */
 
 /* In the order in which they are measured: each lab comes up once. */
@@ -37,6 +38,8 @@ static const struct handover_row rows[] = {
       3, 1, false, handover_run_kill },
     { "restart", "restarting agents, manager and store", LAB_NEAR, 0,
       1, 1, false, handover_run_restart },
+    { "tls", "moving with TLS and without", LAB_NEAR, 0,
+      12, 2, false, handover_run_tls },
     { "far", "moving between far sites, and by plain L2", LAB_FAR,
       FAR_DELAY_MS, 12, 2, false, handover_run_moves },
     { "l2", "moving by plain L2", NULL, 0, 30, 4, true, handover_run_l2 },
@@ -55,8 +58,8 @@ handover_add_row(struct handover *h, const char *row, const char *scheme,
     return json;
 }
 
-static void
-end_l2(struct handover *h)
+void
+handover_end_l2(struct handover *h)
 {
     child_end(&h->l2_echo, SIGTERM, 2000, NULL);
     l2_destroy(h->l2);
@@ -113,8 +116,8 @@ handover_need_l2(struct handover *h, struct err *err)
     return prober_start_echo(L2_NEAR_NETNS, h->folder, &h->l2_echo, err);
 }
 
-static void
-end_arena(struct handover *h, bool keep)
+void
+handover_take_down(struct handover *h, bool keep)
 {
     child_end(&h->arena_echo, SIGTERM, 2000, NULL);
     arena_destroy(h->arena, keep);
@@ -122,33 +125,38 @@ end_arena(struct handover *h, bool keep)
     h->arena_lab = NULL;
 }
 
-static int
-need_arena(struct handover *h, const struct handover_row *row,
-           struct err *err)
+int
+handover_bring_up(struct handover *h, const struct handover_row *row,
+                  bool tls, struct err *err)
 {
     struct arena_config config = {
-        .lab = row->lab, .folder = h->folder, .delay_ms = row->delay_ms,
-        .memory_mib = MEMORY_MIB, .progress = h->progress,
+        .lab = tls ? LAB_TLS : row->lab, .folder = h->folder,
+        .delay_ms = row->delay_ms, .memory_mib = MEMORY_MIB, .tls = tls,
+        .progress = h->progress,
     };
 
-    if (h->arena && row->lab && !strcmp(h->arena_lab, row->lab)) {
-        return 0;
-    }
-    end_l2(h);
-    end_arena(h, false);
-    if (!row->lab) {
-        return 0;
-    }
     int error = arena_create(&config, &h->arena, err);
     if (error) {
         return error;
     }
-    h->arena_lab = row->lab;
+    h->arena_lab = config.lab;
     json_object_put_string(h->document->machine, "accelerator",
                            arena_has_kvm(h->arena) ? "kvm" : "tcg");
     return prober_start_echo(
         arena_netns(h->arena, arena_correspondents[ARENA_THIRD]), h->folder,
         &h->arena_echo, err);
+}
+
+static int
+need_arena(struct handover *h, const struct handover_row *row,
+           struct err *err)
+{
+    if (h->arena && row->lab && !strcmp(h->arena_lab, row->lab)) {
+        return 0;
+    }
+    handover_end_l2(h);
+    handover_take_down(h, false);
+    return row->lab ? handover_bring_up(h, row, false, err) : 0;
 }
 
 static void
@@ -164,11 +172,11 @@ place_folder(struct handover *h, const char *row, const char *scheme,
 }
 
 void
-handover_arena_place(struct handover *h, const char *row, unsigned int run,
-                     struct watch_place *place)
+handover_arena_place(struct handover *h, const char *row, const char *scheme,
+                     unsigned int run, struct watch_place *place)
 {
     arena_put_place(h->arena, h->folder, place);
-    place_folder(h, row, SCHEME_OURS, run, place);
+    place_folder(h, row, scheme, run, place);
 }
 
 void
@@ -217,6 +225,7 @@ sweep(struct handover *h)
     l2_sweep();
     arena_sweep(LAB_NEAR, h->progress);
     arena_sweep(LAB_FAR, h->progress);
+    arena_sweep(LAB_TLS, h->progress);
     bench_folder_remove();
 }
 
@@ -244,8 +253,8 @@ handover_run(const struct bench_options *options, struct document *document,
 
     bool keep = (options->keep && error != EINTR
                  && (error || !document_ok(document)));
-    end_l2(&h);
-    end_arena(&h, keep);
+    handover_end_l2(&h);
+    handover_take_down(&h, keep);
     if (!keep) {
         bench_folder_remove();
     } else {

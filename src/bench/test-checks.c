@@ -78,6 +78,27 @@ test_good(void **state)
     document_finish(&d);
 }
 
+static void
+test_tls(void **state)
+{
+    static const struct handover_row row = { .name = "tls" };
+
+    for (int excess = 0; excess <= 6; excess += 6) {
+        struct document d;
+
+        document_init(&d, "handover");
+        for (int i = 0; i < 10; i++) {
+            add_run(&d, "tls", "no-tls", 9, 50 + i, -9);
+            add_run(&d, "tls", "watari", 9 + excess, 51 + i + excess, -9);
+        }
+        handover_check(&d, &row);
+        assert_true(is_kept(&d, "tls.lost"));
+        assert_int_equal(is_kept(&d, "tls.blackout_excess_ms"), !excess);
+        assert_int_equal(is_kept(&d, "tls.gap_excess_ms"), !excess);
+        document_finish(&d);
+    }
+}
+
 /* One thing wrong, one check that says so. */
 static void
 test_each(void **state)
@@ -241,6 +262,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),
+        cmocka_unit_test(test_tls),
         cmocka_unit_test(test_each),
         cmocka_unit_test(test_rare),
         cmocka_unit_test(test_excess),
