@@ -257,6 +257,9 @@ def test_own_rows(store, rows, certs):
         assert t1("register", "t1", "tokyo", "ssl:192.0.2.1:6651") == "done"
         assert t1("claim", 4, 2) == "done"
         assert t1("detect", w.network, "52:54:00:aa:00:01", "10.255.0.77") == "done"
+        t1("changes", 100)
+        detected, = store.rows("Endpoint", ["kind", "==", "detected"])
+        assert t1("address", detected["interfaces"][1], "fd00:255::77") == "done"
         assert t1("events", 1).endswith("done")
         assert t1("instance", w.vm, 1, 2, "running") == "done"
         assert t1("denied") == "nothing"

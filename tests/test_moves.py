@@ -230,18 +230,32 @@ def test_tcp(lab):
 
 
 def test_stranger(lab):
-    """Who first speaks on an open port becomes an endpoint, and can talk to a VM that
-    moves."""
+    """Who first speaks on an open port becomes an endpoint, and can talk to a VM that moves.
+    It misses nothing when the agent is killed, and its second family comes to its first."""
     def dora():
-        return [(row["kind"], row["host"]) for row in lab.json("endpoint", "list")
-                if row["address"] == "10.255.0.31"]
+        return [(row["kind"], row["host"], row["address6"])
+                for row in lab.json("endpoint", "list") if row["address"] == "10.255.0.31"]
+
+    def kill_agent():
+        os.kill(part(lab, "a1", "agent"), signal.SIGKILL)
+        lab("lab", "restart", "a1", "agent")
+        time.sleep(1)           # Whoever cleans up too early does it now.
 
     assert dora() == []
     with stranger(lab, "dora", "a1", "10.255.0.31/24"):
         with lossless(lab, ("dora", WEB1, 1000)):
-            assert dora() == [("detected", "a1")]
+            assert dora() == [("detected", "a1", None)]
+            address = mobile(lab, "10.255.0.31")
+            kill_agent()
             move(lab, "web1", "b1")
-        reach(lab, "dora", WEB1)
+            run_inside(lab, "dora", "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0")
+            run_inside(lab, "dora", "ip", "addr", "add", "fd00:255::31/64", "dev", "eth0",
+                       "nodad")
+            reach(lab, "dora", WEB1_6)
+            assert dora() == [("detected", "a1", "fd00:255::31")]
+        with lossless(lab, ("dora", WEB1, 1000), ("dora", WEB1_6, 1000)):
+            kill_agent()
+        assert mobile(lab, "10.255.0.31") == address
 
 
 def test_spoofing(lab):

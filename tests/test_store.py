@@ -432,6 +432,31 @@ def test_detected_endpoints(store, world, drivers):
     assert t1("has", endpoint["interfaces"][1]) == "no"
 
 
+def test_second_family(store, world, t1):
+    """A detected endpoint gets a second address; nobody else does, and not a third."""
+    assert t1("detect", world.network, "52:54:00:aa:00:01", "10.255.0.77") == "done"
+    t1("changes", 100)
+    endpoint, = store.rows("Endpoint")
+    interface = endpoint["interfaces"][1]
+    for _ in range(2):
+        assert t1("address", interface, "10.255.0.77", "fd00:255::77") == "done"
+        row = store.row("Interface", interface)
+        assert row["home"] == row["inside"] == ["set", ["10.255.0.77", "fd00:255::77"]]
+    assert t1("address", interface, "fd00:255::78").startswith("refused")
+    assert t1("address", world.interface, "fd00:255::77").startswith("refused")   # A VM's.
+    store.update("Endpoint", endpoint["_uuid"][1], kind="declared")
+    t1("changes", 100)
+    assert t1("address", interface, "fd00:255::77").startswith("refused")
+
+
+def test_own_bindings(world, t1):
+    """A host lists its active bindings, and no others."""
+    assert t1("own") == "0:"
+    assert t1("bind", world.interface, 1, 1, "active", "198.18.1.100") == "done"
+    assert t1("bind", world.interface, 1, 2, "prepared", "198.18.1.101") == "done"
+    assert t1("own") == "1: 1"
+
+
 def test_instances(store, world, t1):
     assert t1("instance", world.vm, 1, 1, "running") == "done"
     assert t1("instance", world.vm, 1, 1, "failed") == "done"

@@ -117,6 +117,21 @@ def test_nothing_is_sent_before_complete(switch, sessions, tmp_path,
     assert len(switch.flows()) == 1000
 
 
+def test_ports_of_an_earlier_session(switch, sessions):
+    """By what ports flows told packets apart, whoever installed them."""
+    nobody = 0xffff
+    for flow in ("cookie=0x8000000000000001,priority=9,arp,in_port=2,actions=drop",
+                 "cookie=0x8000000000000001,table=7,priority=9,ip,actions=output:2",
+                 "cookie=0x8000000000000002,table=7,priority=9,ip,nw_dst=10.0.0.1,"
+                 "actions=output:2"):
+        switch.ofctl("add-flow", "br0", flow)
+    session = sessions()
+    assert session("port", "8000000000000001") == str(nobody)
+    assert session("up") == "up"
+    assert [session("port", f"800000000000000{i}") for i in (1, 2, 3)] \
+        == ["2", str(nobody), str(nobody)]
+
+
 def test_bad_flow_does_not_take_the_good_ones_with_it(switch, sessions,
                                                       tmp_path):
     # There is no group 77.

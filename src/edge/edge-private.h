@@ -4,12 +4,14 @@
 /* What the parts of the edge share.  Only edge/ includes this. */
 
 #include "openvswitch/hmap.h"
+#include "openvswitch/ofp-port.h"
 #include "openvswitch/uuid.h"
 
 #include "core/vm.h"
 #include "edge/edge.h"
 #include "store/write.h"
 
+struct bridge_port;
 struct packet_in;
 
 /* An interface of an endpoint behind a port of ours. */
@@ -40,6 +42,12 @@ struct edge {
     long long ready_since;      /* The store; 0: not yet. */
     bool compared;              /* Ports and store, once. */
 
+    /* recall.c */
+    bool recalled;              /* Nothing is missing that could be there. */
+    unsigned int asked_seqno;   /* Of the bridge, when asking began. */
+    int asks_left;
+    long long ask_at;           /* Monotonic ms, the next time. */
+
     /* pool.c */
     bool swept;                 /* Leftovers of an earlier agent. */
     write_ticket claiming[N_ADDR_FAMILIES];
@@ -56,6 +64,20 @@ void endpoints_run(struct edge *);
 bool endpoints_are_complete(struct edge *);
 void endpoints_handle_packet(struct edge *, const struct packet_in *);
 void endpoints_destroy(struct edge *);
+
+/* For recall.c.  The port is one that only declares a network. */
+struct presence *endpoints_find(const struct edge *, const struct uuid *);
+struct presence *endpoints_find_at(const struct edge *, const char *port);
+const struct bridge_port *endpoints_find_open_port(const struct edge *,
+                                                   ofp_port_t);
+struct presence *endpoints_add(struct edge *, const struct interface *,
+                               const struct bridge_port *);
+
+/* Brings back what can be; false as long as something may follow.  Before
+ * anything has changed the switch's flows. */
+bool recall_run(struct edge *);
+void recall_ask(struct edge *);
+void recall_wait(const struct edge *);
 
 void pool_run(struct edge *);
 

@@ -83,6 +83,7 @@ edge_run(struct edge *edge, long long now, long long wall_now)
         pool_run(edge);
         endpoints_run(edge);
         edge->compared = edge->compared || endpoints_are_complete(edge);
+        recall_ask(edge);
     }
     of_switch_sync(edge->c.of_switch);
 }
@@ -91,6 +92,7 @@ void
 edge_wait(struct edge *edge)
 {
     uplink_wait(edge);
+    recall_wait(edge);
 }
 
 bool

@@ -7,6 +7,7 @@
  *      uplink.c       the site's network: our port, our MAC, the router's MAC
  *      mappings.c     bindings in the store -> the datapath
  *      endpoints.c    ports that are no VM's: declared or detected endpoints
+ *      recall.c       those that an earlier agent had detected
  *      pool.c         a few mobile addresses in advance
  *
  * All of it only tells the datapath what should be; VMs of this host and

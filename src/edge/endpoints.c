@@ -28,8 +28,8 @@
 /* How long rows may take to arrive after the store's first ones. */
 #define PATIENCE_MS 5000
 
-static struct presence *
-find(const struct edge *edge, const struct uuid *interface)
+struct presence *
+endpoints_find(const struct edge *edge, const struct uuid *interface)
 {
     struct presence *p;
 
@@ -40,6 +40,31 @@ find(const struct edge *edge, const struct uuid *interface)
         }
     }
     return NULL;
+}
+
+struct presence *
+endpoints_find_at(const struct edge *edge, const char *port)
+{
+    struct presence *p;
+
+    HMAP_FOR_EACH (p, node, &edge->presences) {
+        if (!strcmp(p->port, port)) {
+            return p;
+        }
+    }
+    return NULL;
+}
+
+struct presence *
+endpoints_add(struct edge *edge, const struct interface *interface,
+              const struct bridge_port *port)
+{
+    struct presence *p = xzalloc(sizeof *p);
+
+    p->interface = *interface;
+    ovs_strlcpy(p->port, port->name, sizeof p->port);
+    hmap_insert(&edge->presences, &p->node, uuid_hash(&interface->uuid));
+    return p;
 }
 
 static bool
@@ -89,6 +114,41 @@ bind_presence(struct edge *edge, struct presence *p)
     return true;
 }
 
+/* It has been seen with an address of another family: both belong to it under
+ * a new generation.  The addresses that it has go on. */
+static void
+bind_again(struct edge *edge, struct presence *p)
+{
+    struct generation old = p->generation;
+
+    if (!take_addresses(edge, p)) {
+        return;                 /* When the store has some for us. */
+    }
+    p->generation.epoch = store_epoch(edge->c.store);
+    p->generation.counter++;
+
+    struct binding b = {
+        .interface = p->interface.uuid,
+        .generation = p->generation,
+        .mobile = p->mobile,
+        .active = true,
+    };
+    bindings_put(edge->c.store, &b);
+    bindings_delete(edge->c.store, &b.interface, &old);
+}
+
+static bool
+lacks_mobile(const struct presence *p)
+{
+    bool lacks = false;
+
+    ADDR_FOR_EACH_FAMILY (family) {
+        lacks = lacks || (!addr_is_none(&p->interface.home.of[family])
+                          && addr_is_none(&p->mobile.of[family]));
+    }
+    return lacks;
+}
+
 /* Presents the interface behind 'port'; false if something is missing yet. */
 static bool
 present(struct edge *edge, struct presence *p, const struct bridge_port *port)
@@ -99,6 +159,9 @@ present(struct edge *edge, struct presence *p, const struct bridge_port *port)
     if (networks_get(edge->c.store, &p->interface.network, &network, NULL)
         || (!p->generation.counter && !bind_presence(edge, p))) {
         return false;
+    }
+    if (lacks_mobile(p)) {
+        bind_again(edge, p);
     }
 
     struct datapath_here here = {
@@ -133,7 +196,7 @@ leave(struct edge *edge, struct presence *p)
 static void
 run_declared(struct edge *edge, const struct bridge_port *port)
 {
-    struct presence *p = find(edge, &port->iface_id);
+    struct presence *p = endpoints_find(edge, &port->iface_id);
 
     if (!p) {
         struct interface interface;
@@ -146,11 +209,7 @@ run_declared(struct edge *edge, const struct bridge_port *port)
         if (!endpoints_has(edge->c.store, &port->iface_id)) {
             return;             /* A VM's. */
         }
-        p = xzalloc(sizeof *p);
-        p->interface = interface;
-        ovs_strlcpy(p->port, port->name, sizeof p->port);
-        hmap_insert(&edge->presences, &p->node,
-                    uuid_hash(&port->iface_id));
+        p = endpoints_add(edge, &interface, port);
     }
     p->seen = true;
     if (!present(edge, p, port)) {
@@ -181,6 +240,15 @@ run_open(struct edge *edge, const struct bridge_port *port)
     }
 }
 
+/* Rows of a port that was left over by somebody never come, so patience has
+ * an end. */
+static bool
+is_late(const struct edge *edge)
+{
+    return (edge->ready_since
+            && edge->now >= edge->ready_since + PATIENCE_MS);
+}
+
 void
 endpoints_run(struct edge *edge)
 {
@@ -188,7 +256,7 @@ endpoints_run(struct edge *edge)
     unsigned int store_now = store_seqno(edge->c.store);
     struct presence *p;
 
-    if (!edge->pending && edge->bridge_seqno == bridge_now
+    if (edge->recalled && !edge->pending && edge->bridge_seqno == bridge_now
         && edge->store_seqno == store_now) {
         return;
     }
@@ -196,6 +264,7 @@ endpoints_run(struct edge *edge)
     edge->store_seqno = store_now;
     edge->pending = false;
     edge->unknown = false;
+    edge->recalled = edge->recalled || recall_run(edge) || is_late(edge);
 
     HMAP_FOR_EACH (p, node, &edge->presences) {
         p->seen = false;
@@ -218,28 +287,27 @@ endpoints_run(struct edge *edge)
     }
 }
 
-/* May the switch's old flows go?  Rows of a port that was left over by
- * somebody never come, so patience has an end. */
+/* May the switch's old flows go? */
 bool
 endpoints_are_complete(struct edge *edge)
 {
     if (!edge->ready_since) {
         edge->ready_since = edge->now;
     }
-    return (edge->bridge_seqno && !edge->pending
-            && (!edge->unknown
-                || edge->now >= edge->ready_since + PATIENCE_MS));
+    return (edge->bridge_seqno && !edge->pending && edge->recalled
+            && (!edge->unknown || is_late(edge)));
 }
 
 /* Detection. */
 
-static const struct bridge_port *
-find_open_port(const struct edge *edge, ofp_port_t number)
+const struct bridge_port *
+endpoints_find_open_port(const struct edge *edge, ofp_port_t number)
 {
     for (size_t i = 0; i < bridge_n_ports(edge->c.bridge); i++) {
         const struct bridge_port *port = bridge_port(edge->c.bridge, i);
 
-        if (port->number == number && port->network[0]) {
+        if (port->number == number && number != OFPP_NONE
+            && port->network[0] && uuid_is_zero(&port->iface_id)) {
             return port;
         }
     }
@@ -281,13 +349,65 @@ shown_address(const struct frame *frame, const struct network *network)
     return addr;
 }
 
+/* Makes the endpoint that shows 'addr' behind 'port', where nobody is known,
+ * or finds it in the store. */
+static void
+detect(struct edge *edge, const struct bridge_port *port,
+       const struct network *network, const struct frame *frame,
+       const struct in6_addr *addr)
+{
+    struct interface interface;
+
+    if (!interfaces_find(edge->c.store, &network->uuid, frame->eth_src,
+                         &interface)) {
+        if (datapath_find_home(edge->c.datapath, network->id, addr)) {
+            return;             /* Somebody else's address. */
+        }
+        interface = (struct interface) {
+            .network = network->uuid,
+            .network_id = network->id,
+            .mac = frame->eth_src,
+        };
+        uuid_generate(&interface.uuid);
+        interface.home.of[addr_family(addr)] = *addr;
+        interface.inside = interface.home;
+        endpoints_add_detected(edge->c.store, &interface);
+    } else if (datapath_get_here(edge->c.datapath, &interface.uuid)
+               || !interfaces_admit(edge->c.store, &interface.uuid,
+                                    &edge->c.host)) {
+        return;                 /* Behind another port, or a VM elsewhere. */
+    }
+    endpoints_add(edge, &interface, port);
+    edge->pending = true;
+}
+
+/* 'p' shows an address of a family of which it has none.  That it has another
+ * address of a family than it had is for people to say. */
+static void
+learn(struct edge *edge, struct presence *p, const struct network *network,
+      const struct in6_addr *addr)
+{
+    struct in6_addr *home = &p->interface.home.of[addr_family(addr)];
+
+    if (!addr_is_none(home)
+        || !endpoints_is_detected(edge->c.store, &p->interface.uuid)
+        || datapath_find_home(edge->c.datapath, network->id, addr)) {
+        return;
+    }
+    *home = p->interface.inside.of[addr_family(addr)] = *addr;
+    endpoints_add_addresses(edge->c.store, &p->interface.uuid,
+                            &p->interface.home);
+    edge->pending = true;
+}
+
 void
 endpoints_handle_packet(struct edge *edge, const struct packet_in *packet)
 {
-    const struct bridge_port *port = find_open_port(edge, packet->in_port);
+    const struct bridge_port *port
+        = endpoints_find_open_port(edge, packet->in_port);
     const struct in6_addr *addr;
-    struct interface interface;
     struct network network;
+    struct presence *p;
     struct frame frame;
 
     if (!port || !store_is_ready(edge->c.store)
@@ -296,37 +416,13 @@ endpoints_handle_packet(struct edge *edge, const struct packet_in *packet)
         || !(addr = shown_address(&frame, &network))) {
         return;
     }
-
-    struct presence *p;
-    HMAP_FOR_EACH (p, node, &edge->presences) {
-        if (eth_addr_equals(p->interface.mac, frame.eth_src)
-            && !strcmp(p->port, port->name)) {
-            return;             /* Known; its addresses are declared. */
-        }
+    p = endpoints_find_at(edge, port->name);
+    if (!p) {
+        detect(edge, port, &network, &frame, addr);
+    } else if (eth_addr_equals(p->interface.mac, frame.eth_src)) {
+        learn(edge, p, &network, addr);
     }
-    if (datapath_find_home(edge->c.datapath, network.id, addr)
-        && !interfaces_find(edge->c.store, &network.uuid, frame.eth_src,
-                            &interface)) {
-        return;                 /* Somebody else's address. */
-    }
-
-    if (!interfaces_find(edge->c.store, &network.uuid, frame.eth_src,
-                         &interface)) {
-        interface = (struct interface) {
-            .network = network.uuid,
-            .network_id = network.id,
-            .mac = frame.eth_src,
-        };
-        uuid_generate(&interface.uuid);
-        interface.home.of[addr_family(addr)] = *addr;
-        interface.inside = interface.home;
-        endpoints_add_detected(edge->c.store, &interface);
-    }
-    p = xzalloc(sizeof *p);
-    p->interface = interface;
-    ovs_strlcpy(p->port, port->name, sizeof p->port);
-    hmap_insert(&edge->presences, &p->node, uuid_hash(&interface.uuid));
-    edge->pending = true;
+    /* Else another one behind the same port: who came first has it. */
 }
 
 void

@@ -497,6 +497,14 @@ datapath_cookie_interface(const struct datapath *dp, uint64_t cookie)
     return entry ? &entry->interface : NULL;
 }
 
+uint64_t
+datapath_here_cookie(const struct datapath *dp, const struct uuid *interface)
+{
+    const struct entry *entry = find_entry(dp, interface);
+
+    return entry ? pipeline_cookie(PART_HERE, entry->number) : 0;
+}
+
 /* Entries. */
 
 static struct entry *

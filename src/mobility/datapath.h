@@ -142,6 +142,11 @@ void datapath_reject(struct datapath *, const struct uuid *interface,
 const struct interface *datapath_cookie_interface(const struct datapath *,
                                                   uint64_t cookie);
 
+/* The cookie of the flows that say what an interface may send, and by which
+ * port; 0 if there is no entry. */
+uint64_t datapath_here_cookie(const struct datapath *,
+                              const struct uuid *interface);
+
 /* What a frame read from the hold tap is about.  Flows mark frames that they
  * send there in the Ethernet source address, which nobody else needs. */
 enum datapath_held_kind { DATAPATH_HELD, DATAPATH_WITNESS };

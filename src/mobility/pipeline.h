@@ -34,9 +34,10 @@ enum pipeline_table {
 
 enum pipeline_priority {
     PRIORITY_MISS = 0,          /* In each table: dropped and counted. */
-    PRIORITY_OPEN = 40,         /* CLASSIFY: ports that may declare.
+    PRIORITY_PORT = 50,         /* CLASSIFY: what a port may not. */
+    PRIORITY_OPEN = 60,         /* CLASSIFY: ports that may declare, also
+                                 * that they have more addresses.
                                  * FROM: errors of unknown routers. */
-    PRIORITY_PORT = 50,         /* CLASSIFY: what a declared port may not. */
     PRIORITY_MULTICAST = 30,    /* CLASSIFY: nobody asked for it. */
     PRIORITY_FLOW = 100,        /* The usual one. */
     PRIORITY_SPECIAL = 110,     /* Part of what PRIORITY_FLOW matches. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/flow-table.h"
+#include "openvswitch/ofp-port.h"
 #include "openvswitch/ofpbuf.h"
 #include "util.h"
 
@@ -131,6 +132,23 @@ installed_remove(struct installed *installed,
     minimatch_destroy(&flow->match);
     free(flow->actions);
     free(flow);
+}
+
+ofp_port_t
+installed_cookie_port(const struct installed *installed, uint64_t cookie)
+{
+    const struct installed_flow *flow;
+    struct match match;
+
+    HMAP_FOR_EACH (flow, node, &installed->flows) {
+        if (flow->cookie == cookie) {
+            minimatch_expand(&flow->match, &match);
+            if (match.wc.masks.in_port.ofp_port) {
+                return match.flow.in_port.ofp_port;
+            }
+        }
+    }
+    return OFPP_NONE;
 }
 
 size_t

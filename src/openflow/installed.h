@@ -50,6 +50,9 @@ const struct installed_flow *installed_find(const struct installed *,
                                             uint8_t table, uint16_t priority,
                                             const struct minimatch *);
 void installed_remove(struct installed *, const struct installed_flow *);
+
+/* The in_port that a flow with 'cookie' matches; OFPP_NONE if none does. */
+ofp_port_t installed_cookie_port(const struct installed *, uint64_t cookie);
 size_t installed_count(const struct installed *);
 
 #endif /* openflow/installed.h */

@@ -179,6 +179,13 @@ of_switch_set_complete(struct of_switch *sw)
     sw->complete = true;
 }
 
+ofp_port_t
+of_switch_cookie_port(const struct of_switch *sw, uint64_t cookie)
+{
+    return (sw->state == UP ? installed_cookie_port(&sw->installed, cookie)
+            : OFPP_NONE);
+}
+
 uint64_t
 of_switch_sync(struct of_switch *sw)
 {

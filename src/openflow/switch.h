@@ -40,6 +40,11 @@ bool of_switch_is_up(const struct of_switch *);
  * table says when it is complete. */
 void of_switch_set_complete(struct of_switch *);
 
+/* The port by which an installed flow with 'cookie' tells its packets;
+ * OFPP_NONE if there is no such flow, or none that says.  What an earlier
+ * process knew of ports, its flows still say. */
+ofp_port_t of_switch_cookie_port(const struct of_switch *, uint64_t cookie);
+
 /* Sends what differs now, if anything, in one bundle with a barrier behind it
  * and returns a ticket for of_switch_is_acked().  May be called at any time;
  * while the switch is away the ticket waits. */

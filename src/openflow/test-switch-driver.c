@@ -14,6 +14,7 @@
  *      packet-out IN_PORT PORT HEX
  *      packets         packet-ins so far
  *      idle COOKIE MASK
+ *      port COOKIE     of_switch_cookie_port()
  *      counters
  *      run MS          only runs, so that messages are handled */
 
@@ -256,6 +257,8 @@ run_line(struct driver *d, const char *line)
         do_packets(d);
     } else if (sscanf(line, "idle %llx %llx", &a, &b) == 2) {
         do_idle(d, a, b);
+    } else if (sscanf(line, "port %llx", &a) == 1) {
+        printf("%u\n", of_switch_cookie_port(d->sw, a));
     } else if (!strcmp(line, "counters\n")) {
         do_counters(d);
     } else if (sscanf(line, "run %i", &x) == 1) {

@@ -25,7 +25,9 @@ static const struct rule {
 } rules[] = {
     { "Host", "cn", false,
       { "addresses", "channel", "facts", "memory_mib" } },
-    { "Interface", "writer", true, { "hosts", "writer" } },
+    /* An address of a detected endpoint, too: whoever may insert interfaces
+     * gains nothing by it. */
+    { "Interface", "writer", true, { "home", "hosts", "inside", "writer" } },
     { "VM", "writer", false, { "generation", "host", "migration", "writer" } },
     { "Endpoint", "writer", true, { NULL } },
     { "Instance", "writer", true, { "reason", "since", "state" } },

@@ -84,6 +84,26 @@ bindings_find_newest(const struct store *store, const struct uuid *interface,
     return found;
 }
 
+size_t
+bindings_list_own(const struct store *store, struct binding **list)
+{
+    struct ovsdb_idl_index *index = store->index[SESSION_BINDING_BY_HOST];
+    struct dbrec_binding *key = dbrec_binding_index_init_row(index);
+    const struct dbrec_binding *row;
+    size_t n = 0, allocated = 0;
+
+    *list = NULL;
+    dbrec_binding_index_set_host(key, session_own_host(store));
+    DBREC_BINDING_FOR_EACH_EQUAL (row, key, index) {
+        if (n == allocated) {
+            *list = x2nrealloc(*list, &allocated, sizeof **list);
+        }
+        n += (!rows_binding(row, &(*list)[n], NULL) && (*list)[n].active);
+    }
+    dbrec_binding_index_destroy_row(key);
+    return n;
+}
+
 /* The row of a binding, null if there is none. */
 static const struct dbrec_binding *
 find_row(const struct store *store, const struct uuid *interface,

@@ -17,6 +17,10 @@ bool bindings_find_newest(const struct store *, const struct uuid *interface,
 size_t bindings_list(const struct store *, const struct uuid *interface,
                      struct binding *, size_t max);
 
+/* All active bindings of this host, in no order, that the replica has; stores
+ * an array that the caller frees and returns how many there are. */
+size_t bindings_list_own(const struct store *, struct binding **);
+
 /* Writes a binding of this host; '->generation.host' must be its own. */
 write_ticket bindings_put(struct store *, const struct binding *);
 write_ticket bindings_delete(struct store *, const struct uuid *interface,

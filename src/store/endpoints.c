@@ -3,6 +3,7 @@
 #include "store/endpoints.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "packets.h"
 
@@ -27,6 +28,20 @@ endpoints_has(const struct store *store, const struct uuid *interface)
     }
     row = SESSION_ROW(store, endpoint, &uuid);
     return row->host && uuid_equals(ROW_UUID(row->host), &store->host);
+}
+
+bool
+endpoints_is_detected(const struct store *store, const struct uuid *interface)
+{
+    enum store_table table;
+    struct uuid uuid;
+
+    if (!session_owner(store, interface, &table, &uuid)) {
+        return true;
+    }
+    return (table == STORE_ENDPOINT
+            && !strcmp(SESSION_ROW(store, endpoint, &uuid)->kind,
+                       "detected"));
 }
 
 static const struct dbrec_interface *
@@ -108,4 +123,64 @@ endpoints_add_detected(struct store *store, const struct interface *interface)
 
     uuid_generate(&data.endpoint);
     return write_queue(store, &class, &interface->uuid, &data, sizeof data);
+}
+
+/* More addresses. */
+
+struct addresses {
+    struct uuid interface;
+    struct addr_pair addresses;
+};
+
+static int
+build_addresses(struct store *store, struct ovsdb_idl_txn *txn OVS_UNUSED,
+                const void *data_, struct err *err)
+{
+    const struct addresses *data = data_;
+    const struct dbrec_interface *row
+        = SESSION_ROW(store, interface, &data->interface);
+    struct interface interface;
+    char bufs[N_ADDR_FAMILIES][ADDR_STRLEN];
+    const char *strings[N_ADDR_FAMILIES];
+
+    if (!row) {
+        return err_set(err, EAGAIN, "no interface "UUID_FMT,
+                       UUID_ARGS(&data->interface));
+    }
+    int error = rows_interface(row, &interface, err);
+    if (error) {
+        return error;
+    }
+    if (!endpoints_is_detected(store, &data->interface)) {
+        return err_set(err, EPERM, "its addresses are declared");
+    }
+    ADDR_FOR_EACH_FAMILY (family) {
+        const struct in6_addr *addr = &data->addresses.of[family];
+        struct in6_addr *home = &interface.home.of[family];
+
+        if (addr_is_none(addr)) {
+            continue;
+        } else if (!addr_is_none(home) && !addr_equals(home, addr)) {
+            return err_set(err, EEXIST, "it has another address already");
+        }
+        *home = interface.inside.of[family] = *addr;
+    }
+    size_t n = rows_format_pair(&interface.home, bufs, strings);
+    dbrec_interface_set_home(row, strings, n);
+    n = rows_format_pair(&interface.inside, bufs, strings);
+    dbrec_interface_set_inside(row, strings, n);
+    return 0;
+}
+
+write_ticket
+endpoints_add_addresses(struct store *store, const struct uuid *interface,
+                        const struct addr_pair *addresses)
+{
+    static const struct write_class class = {
+        .what = "adding an address to a detected endpoint",
+        .build = build_addresses,
+    };
+    struct addresses data = { *interface, *addresses };
+
+    return write_queue(store, &class, interface, &data, sizeof data);
 }

@@ -374,6 +374,35 @@ do_denied(struct driver *driver)
     free(text);
 }
 
+/* address INTERFACE ADDRESS... */
+static void
+do_address(struct driver *driver)
+{
+    struct uuid interface = uuid_arg(driver, 1);
+    struct addr_pair pair = { 0 };
+
+    for (size_t i = 2; i < driver->n_args; i++) {
+        addr_pair_add(&pair, arg(driver, i), NULL);
+    }
+    run_until_answer(driver, endpoints_add_addresses(driver->store,
+                                                     &interface, &pair));
+}
+
+/* The counters of our own active bindings. */
+static void
+do_own(struct driver *driver)
+{
+    struct binding *list;
+    size_t n = bindings_list_own(driver->store, &list);
+
+    printf("%"PRIuSIZE":", n);
+    for (size_t i = 0; i < n; i++) {
+        printf(" %"PRIu64, list[i].generation.counter);
+    }
+    printf("\n");
+    free(list);
+}
+
 static void
 do_vm(struct driver *driver)
 {
@@ -485,6 +514,8 @@ static const struct {
     { "register", do_register },
     { "progress", do_progress },
     { "detect", do_detect },
+    { "address", do_address },
+    { "own", do_own },
     { "has", do_has },
     { "denied", do_denied },
     { "vm", do_vm },
