@@ -38,11 +38,11 @@
 
 /* The steps.  'listen' includes the start of a QEMU on a loaded host; 'move'
  * ends by itself, after the grant at the latest. */
-static step_func run_check, run_reserve, undo_reserve, run_listen,
-    undo_listen, run_announce, run_release;
+static step_func run_check, undo_check, run_reserve, undo_reserve,
+    run_listen, undo_listen, run_announce, run_release;
 
 const struct step outgoing_steps[] = {
-    { "check", run_check, NULL, 10000, false },
+    { "check", run_check, undo_check, 10000, false },
     { "reserve", run_reserve, undo_reserve, 24 * 3600 * 1000, false },
     { "listen", run_listen, undo_listen, 30000, false },
     { "move", move_run, move_undo, 24 * 3600 * 1000, true },
@@ -91,6 +91,17 @@ run_check(void *o_, struct err *err)
     g->role = GUEST_LEAVING;
     o->guest = g;
     o->old = g->generation;
+    return STEP_DONE;
+}
+
+static enum step_result
+undo_check(void *o_, struct err *err OVS_UNUSED)
+{
+    struct outgoing *o = o_;
+
+    if (o->guest) {
+        o->guest->role = GUEST_OWN;
+    }
     return STEP_DONE;
 }
 
@@ -218,9 +229,6 @@ undo_listen(void *o_, struct err *err OVS_UNUSED)
         if (e->now_ms < o->undo_since + ABORT_MS) {
             return STEP_WAIT;
         }
-    }
-    if (o->guest) {
-        o->guest->role = GUEST_OWN;
     }
     return STEP_DONE;
 }
