@@ -60,9 +60,12 @@ outgoing_find_info(const struct engine *e, const struct uuid *vm,
 static void
 resume_one(struct engine *e, const struct journal_entry *entry)
 {
-    struct guest *g = guest_find(e, &entry->vm.uuid);
+    /* Of one that is over only the store may not have heard; whatever guest
+     * is here now is none of its business. */
+    bool over = entry->mark.mode > STEP_BACK;
+    struct guest *g = over ? NULL : guest_find(e, &entry->vm.uuid);
     struct hypervisor_info info;
-    bool found = outgoing_find_info(e, &entry->vm.uuid, &info);
+    bool found = !over && outgoing_find_info(e, &entry->vm.uuid, &info);
     struct outgoing *o = outgoing_add(e, &entry->migration, &entry->vm,
                                       &entry->destination);
 

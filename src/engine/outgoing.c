@@ -71,8 +71,8 @@ save(void *o_, struct step_mark mark)
     };
     struct err err;
 
-    if (mark.mode > STEP_BACK) {
-        return true;            /* The file goes with the migration. */
+    if (mark.mode == STEP_STUCK) {
+        return true;            /* Asked again, QEMU and D know as much. */
     }
     ovs_strlcpy(entry.cause, o->run.cause.text, sizeof entry.cause);
     if (journal_save(e->c.journal_dir, &entry, &err)) {
@@ -188,13 +188,12 @@ outgoing_end(struct engine *e, struct outgoing *o)
     if (state == MOVE_STUCK) {
         o->running = false;
         o->refused = (struct err) ERR_INIT;
-    } else {
-        journal_remove(e->c.journal_dir, &o->migration);
     }
 }
 
-/* Forgets a migration once the store says, too, that it has ended; before
- * that its row would look like a new request. */
+/* Forgets a migration once the store says, too, that it has ended.  Before
+ * that its row would look like a new request; and if we died, nobody would
+ * ever tell the store. */
 static void
 outgoing_forget(struct engine *e, struct outgoing *o)
 {
@@ -203,6 +202,7 @@ outgoing_forget(struct engine *e, struct outgoing *o)
 
     if (error == ENOENT || (!error && migration_state_is_final(row.state)
                             && row.state != MOVE_STUCK)) {
+        journal_remove(e->c.journal_dir, &o->migration);
         outgoing_free(e, o);
     }
 }
