@@ -1,14 +1,16 @@
 # make          installs what is missing, builds everything into build/
 # make check    runs every test
 # make demo     shows a crossing (KEEP=1 leaves the lab running)
+# make model    every order of events in a migration, for some minutes
 # make fuzz     looks for inputs that parsers cannot stand, with clang:
 #               FUZZ_SECONDS for each parser (20)
 # make install  the usual one, with DESTDIR=
 
 BUILD ?= build
 FUZZ_SECONDS ?= 20
+MODEL ?= full
 
-.PHONY: all deps configure demo check check-sanitize fuzz install clean
+.PHONY: all deps configure demo check check-sanitize model fuzz install clean
 
 all: configure
 	@ninja -C $(BUILD) --quiet
@@ -35,6 +37,11 @@ check-sanitize: deps
 	@ninja -C $(BUILD)-sanitize --quiet
 	@meson test -C $(BUILD)-sanitize --no-rebuild --suite unit \
 	    --suite golden --suite script --suite crash
+
+# MODEL="FAULTS DELAYS [BUG]" is one search; see HACKING.md.
+model: configure
+	@ninja -C $(BUILD) --quiet src/engine/test-model
+	@nice $(BUILD)/src/engine/test-model $(MODEL)
 
 fuzz: deps
 	@tools/install-packages fuzz

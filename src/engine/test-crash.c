@@ -399,7 +399,7 @@ test_pairs(void **state)
 {
     static const int ms[] = { 10, 500, 5000, 40000 };
     const char *wanted = getenv("WORLD_PAIRS");
-    int n = wanted ? atoi(wanted) : 1500;
+    int n = wanted ? atoi(wanted) : 800;
     int wrong = 0;
 
     random_set_seed(1);

@@ -86,7 +86,7 @@ transit_add(int from, int to, long long us)
 
     t->from = from;
     t->to = to;
-    t->at_us = MAX(world.now_us + us, link->late_us);
+    t->at_us = MAX(world_soon(us), link->late_us);
     ovs_list_push_back(&world.transit, &t->node);
     return t;
 }
@@ -181,6 +181,7 @@ channel_send(struct channel *c, const struct uuid *host, struct message *m)
 
     check_message(m);
     m->from = host_of(c)->uuid;
+    world_effect(host_of(c), message_name(m->type));
     if (from == to) {
         write_down(from, to, m);
         ovs_list_push_back(&host_of(c)->received, &m->node);
@@ -201,7 +202,11 @@ channel_send(struct channel *c, const struct uuid *host, struct message *m)
     } else if ((w = world_strikes(MESSAGE_LATE, n))) {
         link->late_us = world.now_us + w->ms * 1000LL;
     }
-    transit_add(from, to, CHANNEL_US)->message = m;
+    struct transit *t = transit_add(from, to, CHANNEL_US);
+    if (from != HOST_C && to != HOST_C) {
+        t->at_us = MAX(world_later(CHANNEL_US), t->at_us);
+    }
+    t->message = m;
     return 0;
 }
 
@@ -309,7 +314,7 @@ world_send_out(int host, struct dp_packet *p, const struct in6_addr *target)
         return;
     }
     struct transit *t = transit_add(host, to, WAN_US);
-    t->at_us = world.now_us + WAN_US;
+    t->at_us = world_soon(WAN_US);
     t->packet = p;
     t->target = *target;
 }
@@ -376,6 +381,73 @@ world_run_transit(void)
     }
 }
 
+/* Stepwise. */
+
+static struct transit *
+find_message(int from, int to, size_t i)
+{
+    struct transit *t;
+
+    LIST_FOR_EACH (t, node, &world.transit) {
+        if (t->message && t->from == from && t->to == to && !i--) {
+            return t;
+        }
+    }
+    return NULL;
+}
+
+size_t
+world_n_messages(int from, int to)
+{
+    size_t n = 0;
+
+    while (find_message(from, to, n)) {
+        n++;
+    }
+    return n;
+}
+
+const struct message *
+world_message(int from, int to, size_t i)
+{
+    return find_message(from, to, i)->message;
+}
+
+void
+world_deliver(int from, int to)
+{
+    arrive(find_message(from, to, 0));
+}
+
+void
+world_drop_messages(int from, int to)
+{
+    struct transit *t;
+
+    while ((t = find_message(from, to, 0))) {
+        transit_free(t);
+    }
+}
+
+void
+world_break(int a, int b)
+{
+    break_connection(a, b, 0);
+    world.links[a][b].down_until_us = LLONG_MAX;
+}
+
+void
+world_mend(int a, int b)
+{
+    world.links[a][b].down_until_us = 0;
+}
+
+bool
+world_is_up(int a, int b)
+{
+    return link_is_up(&world.links[a][b]) && link_is_up(&world.links[b][a]);
+}
+
 bool
 world_is_quiet(void)
 {
@@ -410,7 +482,7 @@ of_switch_sync(struct of_switch *sw)
     }
     sync = &h->syncs[h->n_syncs++];
     *sync = (struct world_sync) { .ticket = ++h->ticket,
-                                  .at_us = world.now_us + ACK_US };
+                                  .at_us = world_soon(ACK_US) };
     here = datapath_get_here(h->datapath, &uuid);
     if (here) {
         sync->flows.is_here = true;
@@ -437,7 +509,8 @@ world_run_switch(struct world_host *h)
         if (world.now_us >= h->syncs[i].at_us) {
             h->acked = MAX(h->acked, h->syncs[i].ticket);
         }
-        if (world.now_us >= h->syncs[i].at_us + REVALIDATE_US) {
+        if (world.now_us >= h->syncs[i].at_us
+            + (world.stepwise ? 0 : REVALIDATE_US)) {
             h->flows = h->syncs[i].flows;
             n = i + 1;
         }
@@ -494,7 +567,8 @@ of_switch_request_idle(struct of_switch *sw, uint64_t cookie, uint64_t mask)
 bool
 of_switch_idle_done(const struct of_switch *sw)
 {
-    return world.now_us >= host_of(sw)->idle_asked_us + IDLE_US;
+    return (world.stepwise
+            || world.now_us >= host_of(sw)->idle_asked_us + IDLE_US);
 }
 
 /* Whoever is believed from elsewhere was heard. */

@@ -47,8 +47,21 @@ static void
 resume(struct world_host *h)
 {
     h->qemu.state = VM_RUNNING;
+    world.ever_two = world.ever_two || world_n_running() > 1;
     h->qemu.sending = h->qemu.paused = h->qemu.proceeding = false;
     tell(h, HYPERVISOR_RESUMED, "");
+}
+
+const char *
+world_call_name(enum world_call call)
+{
+    static const char *const names[] = {
+#define CALL(NAME) #NAME,
+        WORLD_CALLS
+#undef CALL
+    };
+
+    return names[call];
 }
 
 /* Before anything of a fake is done: what goes wrong today?  Returns 0 if
@@ -56,30 +69,36 @@ resume(struct world_host *h)
 static int
 meet(struct world_host *h, enum world_call call, struct err *err)
 {
-    static const char *const names[] = {
-#define CALL(NAME) #NAME,
-        WORLD_CALLS
-#undef CALL
-    };
     enum weather_kind *broken = &world.broken[h->index][call];
     int n = world.n_calls;
 
     world.n_calls += world.requested;
     if (world_strikes(CALL_FAILS_ONCE, n)) {
-        return err_set(err, EIO, "%s broke on %s", names[call], h->name);
+        return err_set(err, EIO, "%s broke on %s", world_call_name(call),
+                       h->name);
     } else if (world_strikes(CALL_FAILS, n)) {
         *broken = CALL_FAILS;
     } else if (world_strikes(CALL_HANGS, n)) {
         *broken = CALL_HANGS;
     }
     return (*broken == WEATHER_FINE ? 0 : *broken == CALL_HANGS ? EINPROGRESS
-            : err_set(err, EIO, "%s broke on %s", names[call], h->name));
+            : err_set(err, EIO, "%s broke on %s", world_call_name(call),
+                      h->name));
 }
 
 /* Each call is to be made a few times before it is done. */
 static bool
 takes_time(struct world_host *h, enum world_call call, int times)
 {
+    if (world.stepwise) {
+        enum world_answer *answer = &h->qemu.answers[call];
+
+        if (*answer != ASKED) {
+            world_effect(h, world_call_name(call));
+        }
+        *answer = *answer == ANSWERED ? NOT_ASKED : ASKED;
+        return *answer == ASKED;
+    }
     if (h->qemu.polls[call]++ < times) {
         return true;
     }
@@ -133,13 +152,25 @@ finish_sending(struct world_host *h)
 
     if (!q->rest_sent) {
         q->rest_sent = true;
-        q->next_us = world.now_us + CONFIRM_US;
+        q->next_us = world_later(CONFIRM_US);
         if (d->state == VM_LISTENING) {
             d->loaded = !d->load_failed;
         }
     } else {
         q->sending = q->proceeding = q->paused = false;
         q->state = VM_SENT;
+    }
+}
+
+void
+world_run_data(void)
+{
+    for (int i = 0; i < N_HOSTS; i++) {
+        world_run_switch(&world.hosts[i]);
+    }
+    world_run_transit();
+    for (int i = 0; i < N_HOSTS; i++) {
+        drain_tap(&world.hosts[i].qemu);
     }
 }
 
@@ -164,7 +195,7 @@ world_run_qemu(struct world_host *h)
                && world.now_us >= q->next_us) {
         q->state = VM_PAUSED;
         q->paused_us = world.now_us;
-        q->next_us = world.now_us + PAUSE_US;
+        q->next_us = world_later(PAUSE_US);
         tell(h, HYPERVISOR_STOPPED, "");
     }
 }
@@ -206,6 +237,24 @@ world_kill_qemu(struct world_host *h, const char *why)
         if (stopped) {
             resume(s);
         }
+    }
+}
+
+/* Who receives ends, unless it has everything; who sends runs on. */
+void
+world_break_stream(void)
+{
+    struct world_qemu *s = &world.hosts[HOST_S].qemu;
+    struct world_host *d = &world.hosts[HOST_D];
+    bool stopped = s->state == VM_PAUSED;
+
+    s->sending = s->paused = s->proceeding = false;
+    s->failed = true;
+    if (stopped) {
+        resume(&world.hosts[HOST_S]);
+    }
+    if (d->qemu.state == VM_LISTENING && !d->qemu.loaded) {
+        world_kill_qemu(d, "its stream broke");
     }
 }
 
@@ -406,8 +455,9 @@ hypervisor_send(struct hypervisor *hv, const struct uuid *vm OVS_UNUSED,
         if (world.hosts[HOST_D].qemu.state != VM_LISTENING) {
             return err_set(err, ECONNREFUSED, "nobody listens");
         }
+        world_effect(h, "SEND");
         q->sending = true;
-        q->next_us = world.now_us + COPY_US;
+        q->next_us = world_later(COPY_US);
     }
     progress->copied = 1000;
     progress->total = 1000;
@@ -436,9 +486,10 @@ hypervisor_proceed(struct hypervisor *hv, const struct uuid *vm OVS_UNUSED,
         return err_set(err, EIO, "it ended in the switchover");
     }
     if (!q->proceeding) {
+        world_effect(h, "PROCEED");
         q->proceeding = true;
         q->rest_sent = false;
-        q->next_us = world.now_us + SEND_REST_US;
+        q->next_us = world_later(SEND_REST_US);
     }
     return EINPROGRESS;
 }

@@ -25,6 +25,7 @@
 struct world_write {
     struct ovs_list node;
     write_ticket ticket;
+    int by;                     /* Which host. */
     enum { W_ADVANCE, W_RESERVE, W_UNRESERVE, W_MOVED, W_BIND, W_UNBIND,
            W_MIGRATION, W_OTHER } kind;
     bool refuse;
@@ -44,15 +45,43 @@ host_of(const void *object)
 
 /* Writes. */
 
+static const char *const write_names[] = {
+    [W_ADVANCE] = "advance", [W_RESERVE] = "reserve",
+    [W_UNRESERVE] = "unreserve", [W_MOVED] = "moved", [W_BIND] = "bind",
+    [W_UNBIND] = "unbind", [W_MIGRATION] = "migration", [W_OTHER] = "other",
+};
+
+static struct world_write *
+find_write_of(int host, int kind)
+{
+    struct world_write *w;
+
+    LIST_FOR_EACH (w, node, &world.writes) {
+        if (w->by == host && w->kind == kind && w->result == WRITE_PENDING) {
+            return w;
+        }
+    }
+    return NULL;
+}
+
+/* As in the real queue, a report replaces one that waits. */
 static write_ticket
 add(const struct world_write *template)
 {
     const struct weather *w;
-    struct world_write *write = xmalloc(sizeof *write);
+    struct world_write *write;
 
+    world_effect(world.current, write_names[template->kind]);
+    if (template->kind == W_MIGRATION
+        && (write = find_write_of(world.current->index, W_MIGRATION))) {
+        write->row = template->row;
+        return write->ticket;
+    }
+    write = xmalloc(sizeof *write);
     *write = *template;
+    write->by = world.current->index;
     write->ticket = ++world.n_writes;
-    write->at_us = world.now_us + WRITE_US;
+    write->at_us = world_later(WRITE_US);
     write->result = WRITE_PENDING;
     /* Progress may be written freely, and a migration can always end its own
      * reservation. */
@@ -146,9 +175,11 @@ do_write(const struct world_write *w)
         break;
     case W_MIGRATION: {
         bool cancel = world.migration.cancel;
+        struct uuid runs_on = world.migration.runs_on;
 
         world.migration = w->row;
         world.migration.cancel = cancel;
+        world.migration.runs_on = runs_on;
         break;
     }
     case W_OTHER:
@@ -170,6 +201,64 @@ world_run_store(void)
             w->result = do_write(w);
             world.n_done++;
         }
+    }
+}
+
+/* Stepwise. */
+
+static struct world_write *
+find_write(int host, size_t i)
+{
+    struct world_write *w;
+
+    LIST_FOR_EACH (w, node, &world.writes) {
+        if (w->by == host && w->result == WRITE_PENDING && !i--) {
+            return w;
+        }
+    }
+    return NULL;
+}
+
+size_t
+world_n_writes(int host)
+{
+    size_t n = 0;
+
+    while (find_write(host, n)) {
+        n++;
+    }
+    return n;
+}
+
+void
+world_write_name(int host, size_t i, char buf[24])
+{
+    const struct world_write *w = find_write(host, i);
+    const char *state = (w->kind == W_MIGRATION
+                         ? migration_state_name(w->row.state) : "");
+
+    snprintf(buf, 24, "%s%s%s", write_names[w->kind], *state ? " " : "",
+             state);
+}
+
+void
+world_do_write(int host, bool refuse)
+{
+    struct world_write *w = find_write(host, 0);
+
+    w->refuse = refuse;
+    w->result = do_write(w);
+    world.n_done++;
+}
+
+void
+world_drop_writes(int host)
+{
+    struct world_write *w;
+
+    while ((w = find_write(host, 0))) {
+        ovs_list_remove(&w->node);
+        free(w);
     }
 }
 

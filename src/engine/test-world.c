@@ -362,17 +362,16 @@ world_start_agent(int host)
 }
 
 void
-world_kill_agent(int host)
+world_abandon_agent(int host)
 {
     struct world_host *h = &world.hosts[host];
 
-    world.current = h;
-    engine_destroy(h->engine);
-    datapath_destroy(h->datapath);
     h->engine = NULL;
     h->datapath = NULL;
     h->n_syncs = 0;
     memset(h->qemu.polls, 0, sizeof h->qemu.polls);
+    memset(h->qemu.answers, 0, sizeof h->qemu.answers);
+    h->qemu.n_events = 0;
     h->qemu.heard = false;
     world_clear(&h->hold);
     for (int i = 0; i < N_HOSTS; i++) {
@@ -388,6 +387,17 @@ world_kill_agent(int host)
     LIST_FOR_EACH_POP (r, node, &h->received_frames) {
         free(r);
     }
+}
+
+void
+world_kill_agent(int host)
+{
+    struct world_host *h = &world.hosts[host];
+
+    world.current = h;
+    engine_destroy(h->engine);
+    datapath_destroy(h->datapath);
+    world_abandon_agent(host);
 }
 
 static void
@@ -411,6 +421,32 @@ run_engine(struct world_host *h)
             printf("%6d %s: %s\n", world.n_turns, h->name, note->text);
         }
         free(note);
+    }
+}
+
+void
+world_run_agent(int host)
+{
+    run_engine(&world.hosts[host]);
+}
+
+long long
+world_later(long long us)
+{
+    return world.stepwise ? LLONG_MAX : world.now_us + us;
+}
+
+long long
+world_soon(long long us)
+{
+    return world.stepwise ? world.now_us : world.now_us + us;
+}
+
+void
+world_effect(struct world_host *h, const char *what)
+{
+    if (world.effect) {
+        world.effect(h, what);
     }
 }
 

@@ -62,6 +62,8 @@ enum world_call {
     N_CALLS
 };
 
+enum world_answer { NOT_ASKED, ASKED, ANSWERED };
+
 enum weather_kind {
     WEATHER_FINE,
     CALL_FAILS_ONCE,            /* 'at': the number of the call. */
@@ -108,6 +110,7 @@ struct world_qemu {
     struct hypervisor_event events[64];
     size_t n_events;
     int polls[N_CALLS];         /* Each call takes some. */
+    enum world_answer answers[N_CALLS]; /* Or, stepwise, is answered. */
 };
 
 /* What a switch does with packets for the VM. */
@@ -194,6 +197,8 @@ struct world {
     int n_turns;                /* Since the migration was requested. */
     struct world_host hosts[N_HOSTS];
     char dir[64];               /* For journals. */
+    bool stepwise;              /* See below. */
+    void (*effect)(struct world_host *, const char *what);
     struct fault *fault;        /* Points of the agent of S. */
     struct world_host *current; /* Whose turn it is: taps have no owner. */
 
@@ -257,6 +262,35 @@ struct uuid world_interface(int sender);        /* -1: the VM's. */
 /* The agent's death, and its new life. */
 void world_kill_agent(int host);
 void world_start_agent(int host);
+
+/* The same death, in the middle of whatever it did: its memory is left as it
+ * is, and what it said and wrote is still under way. */
+void world_abandon_agent(int host);
+
+/* Stepwise, for the model.  Nothing happens by itself: messages between S and
+ * D, writes, and what QEMUs do take until these functions say that they are
+ * over; everything else takes no time.  'effect' is called before an engine
+ * does anything that anybody else could see. */
+void world_run_agent(int host);                 /* One turn of it. */
+void world_run_data(void);                      /* Packets and frames. */
+size_t world_n_messages(int from, int to);      /* Under way. */
+const struct message *world_message(int from, int to, size_t i);
+void world_deliver(int from, int to);           /* The first one. */
+void world_drop_messages(int from, int to);
+void world_break(int a, int b);                 /* Until world_mend(). */
+void world_mend(int a, int b);
+bool world_is_up(int a, int b);
+size_t world_n_writes(int host);                /* Not yet done. */
+void world_write_name(int host, size_t i, char buf[24]);
+void world_do_write(int host, bool refuse);     /* The first one. */
+void world_drop_writes(int host);
+void world_break_stream(void);                  /* From QEMU to QEMU. */
+const char *world_call_name(enum world_call);
+
+/* When what takes 'us' is over, and what takes no time stepwise. */
+long long world_later(long long us);
+long long world_soon(long long us);
+void world_effect(struct world_host *, const char *what);
 
 /* Test's own messages, as from the agent of 'from'; takes them. */
 void world_say(int from, int to, struct message *);
