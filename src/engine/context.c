@@ -5,12 +5,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "hypervisor/hypervisor.h"
 #include "mobility/datapath.h"
 #include "openflow/switch.h"
 #include "peer/channel.h"
 #include "store/hosts.h"
 #include "store/networks.h"
 #include "util.h"
+#include "uuid.h"
 
 #define MAX_NOTES 1000          /* That nobody has drained. */
 
@@ -38,6 +40,24 @@ engine_set_interface(struct engine *e, const struct interface *interface,
         datapath_set_interface(e->c.datapath, interface);
     }
     return error;
+}
+
+bool
+engine_find_info(const struct engine *e, const struct uuid *vm,
+                 struct hypervisor_info *info)
+{
+    struct hypervisor_info *infos;
+    size_t n = hypervisor_list(e->c.hypervisor, &infos);
+    bool found = false;
+
+    for (size_t i = 0; i < n && !found; i++) {
+        found = uuid_equals(&infos[i].vm, vm);
+        if (found) {
+            *info = infos[i];
+        }
+    }
+    free(infos);
+    return found;
 }
 
 void

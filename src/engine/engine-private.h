@@ -45,6 +45,11 @@ struct interface;
 int engine_set_interface(struct engine *, const struct interface *,
                          struct err *);
 
+/* What the hypervisor knows of 'vm'; false if that is nothing. */
+struct hypervisor_info;
+bool engine_find_info(const struct engine *, const struct uuid *vm,
+                      struct hypervisor_info *);
+
 /* Connects to the agent of 'host' if there is no connection, with what the
  * store says about it. */
 void engine_connect(struct engine *, const struct uuid *host);

@@ -289,6 +289,28 @@ guests_handle_event(struct engine *e, const struct hypervisor_event *event)
 }
 
 bool
+guests_check_lost(struct engine *e, struct guest *g, struct err *err)
+{
+    const char *why = "its QEMU is gone";
+    struct hypervisor_info info;
+
+    if (g->ended) {
+        return false;           /* That is known already. */
+    }
+    if (engine_find_info(e, &g->vm.uuid, &info)) {
+        if (info.state != VM_FAILED && info.state != VM_ABSENT) {
+            return false;
+        }
+        why = info.error[0] ? info.error : why;
+    }
+    g->ended = true;
+    guest_tell(e, g, VM_FAILED, why);
+    err_set(err, ESRCH, "\"%s\" ended on %s: %s", g->vm.name, e->c.name, why);
+    engine_note(e, "vm", g->vm.name, true, "%s", err->text);
+    return true;
+}
+
+bool
 guests_are_complete(const struct engine *e)
 {
     const struct guest *g;

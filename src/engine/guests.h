@@ -18,6 +18,12 @@ void guests_run(struct engine *);
 void guests_wait(const struct engine *);
 void guests_handle_event(struct engine *, const struct hypervisor_event *);
 
+/* Has the guest's hypervisor process ended while a migration had the guest?
+ * Then it has failed, '*err' says why, and the store is told so. */
+struct err;
+struct guest;
+bool guests_check_lost(struct engine *, struct guest *, struct err *err);
+
 /* Are all that were found at the start presented? */
 bool guests_are_complete(const struct engine *);
 void guests_format(const struct engine *, struct ds *);

@@ -459,6 +459,25 @@ proceed(struct outgoing *o, struct err *err)
            : STEP_FAILED;
 }
 
+void
+move_say_grant(struct outgoing *o)
+{
+    if (o->lost) {
+        outgoing_say(o, MESSAGE_ABORT, &o->said_abort, NULL);
+    }
+    outgoing_say(o, MESSAGE_GRANT, &o->said_grant, move_make_grant);
+}
+
+/* Has the guest here ended? */
+static bool
+is_lost(const struct outgoing *o)
+{
+    struct hypervisor_info info;
+
+    return (!engine_find_info(o->engine, &o->vm.uuid, &info)
+            || info.state == VM_FAILED || info.state == VM_ABSENT);
+}
+
 static enum step_result
 grant(struct outgoing *o, struct err *err)
 {
@@ -467,16 +486,18 @@ grant(struct outgoing *o, struct err *err)
     if (o->refused.code) {
         int error = hypervisor_take_back(e->c.hypervisor, &o->vm.uuid, err);
 
-        if (error) {
-            return error == EINPROGRESS ? STEP_WAIT : STEP_UNKNOWN;
+        if (error == EINPROGRESS) {
+            return STEP_WAIT;
+        } else if (error && !is_lost(o)) {
+            return STEP_UNKNOWN;
         }
-        *err = o->refused;
+        *err = o->refused;      /* Or it runs nowhere any more. */
         return STEP_FAILED;
     }
     if (!o->granted_ms) {
         o->granted_ms = e->now_ms;
     }
-    outgoing_say(o, MESSAGE_GRANT, &o->said_grant, move_make_grant);
+    move_say_grant(o);
     if (o->said_grant && !fault_pass(e->c.fault, FAULT_GRANTED)) {
         return STEP_WAIT;
     }
@@ -578,8 +599,9 @@ move_undo(void *o_, struct err *err)
         give_back(o);           /* What has come meanwhile, and will come. */
         o->given_back = true;
     }
-    if (error == ENOENT) {
-        return STEP_DONE;       /* The guest itself is gone. */
+    if (error && error != EINPROGRESS && is_lost(o)) {
+        disarm(o, NULL);        /* What is left of it. */
+        return STEP_DONE;
     }
     return !error ? STEP_DONE : error == EINPROGRESS ? STEP_WAIT
            : STEP_FAILED;

@@ -35,6 +35,11 @@ void move_tell_forget(struct outgoing *);
 
 struct message *move_make_grant(struct outgoing *);
 
+/* Says it.  A source whose QEMU ended together with its agent does not know
+ * whether all was sent, and says ABORT before: a destination that has no grant
+ * yet gives up then and refuses this one, and one that has says RUNNING. */
+void move_say_grant(struct outgoing *);
+
 /* The guest has stopped, at 'stopped_us' (wall clock). */
 void move_stopped(struct outgoing *, long long stopped_us);
 

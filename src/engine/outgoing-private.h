@@ -67,6 +67,7 @@ struct outgoing {
     bool armed, opened, paused, proceeded, granted;
     long long stopped_us;       /* Wall clock, from QEMU; 0: it runs. */
     bool flipped;
+    bool lost;                  /* QEMU ended, nobody knows when. */
 
     /* When parts of the switchover were over; wall clock. */
     long long flipped_us, opened_us, paused_us, sent_us;
@@ -100,10 +101,6 @@ struct outgoing *outgoing_add(struct engine *, const struct uuid *migration,
  * it has been said on the connection that there is. */
 bool outgoing_say(struct outgoing *, enum message_type, unsigned int *said,
                   struct message *(*make)(struct outgoing *));
-
-/* What the hypervisor knows of 'vm'; false if that is nothing. */
-bool outgoing_find_info(const struct engine *, const struct uuid *vm,
-                        struct hypervisor_info *);
 
 /* One that is over for now, as stuck; see outgoing-stuck.c. */
 void outgoing_run_stuck(struct outgoing *);

@@ -17,18 +17,21 @@
 
 /* Where does a migration go on that was in step 'move' when its agent died?
  * QEMU knows: it has sent everything, and then the grant may have gone, too,
- * or it has not, and then no grant has. */
+ * or it has not, and then no grant has.  If it has ended, only the destination
+ * knows: see move_say_grant(). */
 static void
 resume_move(struct outgoing *o, const struct hypervisor_info *info)
 {
     /* "Completed" alone is no word of this migration: QEMU goes on saying it
      * of the one that has brought the guest here, or of one that was taken
      * back. */
-    if (info->state == VM_SENT || info->migration == MIGRATION_DEVICE) {
+    if (info->state == VM_SENT || info->state == VM_FAILED
+        || info->migration == MIGRATION_DEVICE) {
         o->armed = o->opened = o->flipped = o->paused = true;
         o->proceeded = true;    /* It is too late to cancel. */
         o->said_grant = UINT_MAX;       /* Perhaps; not on this connection. */
         o->stopped_us = o->engine->now.wall_us;
+        o->lost = o->granted = info->state == VM_FAILED;
     } else {
         struct err err;
 
@@ -39,24 +42,6 @@ resume_move(struct outgoing *o, const struct hypervisor_info *info)
     }
 }
 
-bool
-outgoing_find_info(const struct engine *e, const struct uuid *vm,
-                   struct hypervisor_info *info)
-{
-    struct hypervisor_info *infos;
-    size_t n = hypervisor_list(e->c.hypervisor, &infos);
-    bool found = false;
-
-    for (size_t i = 0; i < n && !found; i++) {
-        found = uuid_equals(&infos[i].vm, vm);
-        if (found) {
-            *info = infos[i];
-        }
-    }
-    free(infos);
-    return found;
-}
-
 static void
 resume_one(struct engine *e, const struct journal_entry *entry)
 {
@@ -65,7 +50,7 @@ resume_one(struct engine *e, const struct journal_entry *entry)
     bool over = entry->mark.mode > STEP_BACK;
     struct guest *g = over ? NULL : guest_find(e, &entry->vm.uuid);
     struct hypervisor_info info;
-    bool found = !over && outgoing_find_info(e, &entry->vm.uuid, &info);
+    bool found = !over && engine_find_info(e, &entry->vm.uuid, &info);
     struct outgoing *o = outgoing_add(e, &entry->migration, &entry->vm,
                                       &entry->destination);
 

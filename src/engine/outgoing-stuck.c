@@ -50,7 +50,7 @@ go_back(struct outgoing *o)
     struct hypervisor_info info;
 
     if (outgoing_steps[o->run.mark.at].run == move_run
-        && outgoing_find_info(o->engine, &o->vm.uuid, &info)
+        && engine_find_info(o->engine, &o->vm.uuid, &info)
         && info.state == VM_SENT) {
         set_sent(o);
         go_on(o, true);
@@ -96,7 +96,7 @@ outgoing_run_stuck(struct outgoing *o)
 
     if (in_move) {
         /* It may have been lost.  Who has it already answers again. */
-        outgoing_say(o, MESSAGE_GRANT, &o->said_grant, move_make_grant);
+        move_say_grant(o);
     }
     if (in_move && o->running) {
         go_forward(o);

@@ -10,6 +10,7 @@
 #include "uuid.h"
 
 #include "engine/engine-private.h"
+#include "engine/guests.h"
 #include "engine/journal.h"
 #include "engine/move.h"
 #include "engine/outgoing-private.h"
@@ -174,11 +175,17 @@ outgoing_free(struct engine *e, struct outgoing *o)
 static void
 outgoing_end(struct engine *e, struct outgoing *o)
 {
+    struct err lost;
     enum migration_state state
         = (o->run.mark.mode == STEP_FINISHED ? MOVE_COMPLETED
            : o->run.mark.mode == STEP_STUCK ? MOVE_STUCK
            : o->phase_failed ? MOVE_ROLLED_BACK : MOVE_FAILED);
 
+    if (o->run.mark.mode == STEP_UNDONE && o->guest
+        && guests_check_lost(e, o->guest, &lost)) {
+        state = MOVE_FAILED;    /* There is nothing to go back to. */
+        err_add(&o->run.cause, lost.code, "%s", lost.text);
+    }
     outgoing_report(o, state, true);
     engine_note(e, "migration", o->vm.name, state != MOVE_COMPLETED,
                 "\"%s\" from %s to %s: %s%s%s", o->vm.name, e->c.name,

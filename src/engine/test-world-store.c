@@ -402,9 +402,9 @@ vms_moved(struct store *store OVS_UNUSED, const struct uuid *vm OVS_UNUSED,
 }
 
 write_ticket
-instances_put(struct store *store OVS_UNUSED,
-              const struct instance *instance OVS_UNUSED)
+instances_put(struct store *store OVS_UNUSED, const struct instance *instance)
 {
+    world.instance = *instance;
     return add(&(struct world_write) { .kind = W_OTHER });
 }
 

@@ -211,6 +211,7 @@ struct world {
     struct vm vm;
     struct vm_order order;
     struct migration migration;
+    struct instance instance;   /* The last one that was written. */
     bool requested;
     struct world_binding bindings[32];
     size_t n_bindings;
