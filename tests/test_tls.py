@@ -240,6 +240,44 @@ def test_bad_peers(agent, certs, store):
     refused("no TLS")
 
 
+def example(name):
+    """A message's example in docs/channel.md."""
+    text = (pathlib.Path(__file__).parent.parent / "docs/channel.md").read_text()
+    return json.loads(text.split(f"### `{name}`\n")[1].split("```json\n")[1].split("```")[0])
+
+
+def test_good_peers_overstep(agent, certs, store):
+    """o1 is who it says it is; what it asks for is not its to ask."""
+    o1, nic = store.world.hosts["o1"], store.world.interface
+    store.update("Interface", nic, hosts=["uuid", store.world.hosts["t1"]])
+
+    def refused(sentence):
+        sentence = f'refused of host "o1": {sentence}'
+        wait_for(lambda: agent.says(sentence), what=sentence)
+        wait_for(lambda: any(sentence in row["text"] for row in store.rows("Event")),
+                 what="an event")
+
+    def say(name):
+        return json.dumps({"id": None, "method": name, "params": [example(name)]}).encode()
+
+    # A QEMU for a VM of which the store says nothing, and then its grant.
+    with shake(agent, files(certs, "o1")) as connection:
+        connection.sendall(hello(o1) + say("grant") + say("prepare"))
+        said = answer(connection)
+        assert '"refused"' in said and '"prepared"' not in said
+        refused("a grant for a migration that it does not drive")
+    assert not [entry for entry in agent.folder.rglob("*") if "qmp" in entry.name]
+
+    # A frame for a VM that it does not have.
+    def record(kind, about, payload=b""):
+        body = bytes([kind, 0, 0, 0]) + bytes.fromhex(about.replace("-", "")) + payload
+        return len(body).to_bytes(4, "big") + body
+
+    with shake(agent, files(certs, "o1"), frames=True) as connection:
+        connection.sendall(record(1, o1) + record(5, nic, bytes(64)))
+        refused("late frames for a VM that it does not have")
+
+
 def test_rotation(agent, certs, store):
     """A reload brings the new certificate to those who connect from then on."""
     def serial():

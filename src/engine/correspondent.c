@@ -7,11 +7,15 @@
 #include "uuid.h"
 
 #include "core/frame.h"
+#include "engine/admission.h"
 #include "engine/engine-private.h"
 #include "mobility/datapath.h"
 #include "openflow/switch.h"
 #include "peer/channel.h"
 #include "peer/message.h"
+
+/* What is refused. */
+#define ELSEWHERE "where a VM is that it does not have"
 
 /* Of most packets, before a switch has decremented it. */
 #define USUAL_TTL 64
@@ -49,7 +53,8 @@ correspondent_handle_accept(struct engine *e, const struct message *m)
         struct addr_pair mobile = message_get_addrs(list->elems[i],
                                                     "mobile");
 
-        if (datapath_find_interface(e->c.datapath, &uuid)) {
+        if (datapath_find_interface(e->c.datapath, &uuid)
+            && admission_check(e, &uuid, &m->from, ELSEWHERE)) {
             datapath_accept(e->c.datapath, &uuid, &generation, &mobile);
         }
     }
@@ -70,7 +75,9 @@ correspondent_handle_forget(struct engine *e, const struct message *m)
     for (size_t i = 0; i < list->n; i++) {
         struct uuid uuid = message_get_uuid(list->elems[i], "interface");
 
-        datapath_reject(e->c.datapath, &uuid, &generation);
+        if (admission_check(e, &uuid, &m->from, ELSEWHERE)) {
+            datapath_reject(e->c.datapath, &uuid, &generation);
+        }
     }
     engine_sync(e);
 }
@@ -172,7 +179,8 @@ correspondent_handle_flip(struct engine *e, const struct message *m)
             .witness = fences->n > 0 && !comes_here,
         };
 
-        if (datapath_find_interface(e->c.datapath, &uuid)) {
+        if (datapath_find_interface(e->c.datapath, &uuid)
+            && admission_check(e, &uuid, &m->from, ELSEWHERE)) {
             if (!comes_here) {
                 datapath_accept(e->c.datapath, &uuid, &generation,
                                 &out.mobile);
@@ -196,7 +204,8 @@ correspondent_handle_flip(struct engine *e, const struct message *m)
         if (o) {
             old = message_get_addrs(o, "old");
         }
-        if (o && find_old_path(e, &old, comes_here, job)) {
+        if (o && admission_check(e, &job->to, &m->from, ELSEWHERE)
+            && find_old_path(e, &old, comes_here, job)) {
             ovs_list_push_back(&e->fences, &job->node);
         } else {
             free(job);

@@ -19,6 +19,7 @@ struct engine {
     struct hmap guests;         /* 'struct guest', by VM. */
     struct hmap outgoing;       /* 'struct outgoing', by migration. */
     struct hmap incoming;       /* 'struct incoming', by migration. */
+    struct ovs_list asked;      /* 'struct asked'. */
     struct ovs_list answers;    /* 'struct accept_answer'. */
     struct ovs_list fences;     /* 'struct fence_job'. */
     struct ovs_list tombstones; /* 'struct tombstone'. */

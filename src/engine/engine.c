@@ -11,6 +11,7 @@
 #include "uuid.h"
 
 #include "core/frame.h"
+#include "engine/admission.h"
 #include "engine/correspondent.h"
 #include "engine/engine-private.h"
 #include "engine/guest.h"
@@ -61,6 +62,7 @@ engine_create(const struct engine_config *config, struct engine **ep,
     hmap_init(&e->guests);
     hmap_init(&e->outgoing);
     hmap_init(&e->incoming);
+    ovs_list_init(&e->asked);
     ovs_list_init(&e->answers);
     ovs_list_init(&e->fences);
     ovs_list_init(&e->tombstones);
@@ -80,6 +82,7 @@ engine_destroy(struct engine *e)
     if (e) {
         struct engine_note *note;
 
+        admission_destroy(e);
         incoming_destroy(e);
         outgoing_destroy(e);
         correspondent_destroy(e);

@@ -33,8 +33,12 @@ incoming_relayed(struct engine *e, const struct relayed *r)
     struct incoming *in = incoming_find(e, &r->migration);
     struct frame_fence fence;
 
-    if (!in || !uuid_equals(&in->source, &r->from)
-        || r->nic >= in->guest->vm.n_nics
+    if (in && !uuid_equals(&in->source, &r->from)) {
+        channel_refuse(e->c.channel, &r->from, "frames for a VM of a "
+                       "migration that is another host's");
+        return;
+    }
+    if (!in || r->nic >= in->guest->vm.n_nics
         || in->state == INCOMING_ABORTING) {
         return;
     }

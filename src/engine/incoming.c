@@ -11,6 +11,7 @@
 
 #include "core/frame.h"
 #include "core/hold.h"
+#include "engine/admission.h"
 #include "engine/journal.h"
 #include "engine/tombstone.h"
 #include "hypervisor/hypervisor.h"
@@ -55,11 +56,18 @@ find_for(struct engine *e, const struct message *m)
     struct uuid migration = message_get_uuid(m->body, "migration");
     struct incoming *in = incoming_find(e, &migration);
 
-    if (in && uuid_equals(&in->source, &m->from)) {
-        in->heard = e->now_ms;
-        return in;
+    if (in && !uuid_equals(&in->source, &m->from)) {
+        char *what = xasprintf("\"%s\" for a migration that is another "
+                               "host's", message_name(m->type));
+
+        channel_refuse(e->c.channel, &m->from, what);
+        free(what);
+        return NULL;
     }
-    return NULL;
+    if (in) {
+        in->heard = e->now_ms;
+    }
+    return in;
 }
 
 struct incoming *
@@ -163,7 +171,12 @@ incoming_handle_prepare(struct engine *e, const struct message *m)
     if (!error) {
         error = check(e, &vm, &err);
     }
-    if (error) {
+    if (!error) {
+        error = admission_ask(e, m, &vm, &err);
+    }
+    if (error == EINPROGRESS) {
+        return;                 /* It is asked again. */
+    } else if (error) {
         decline(e, &m->from, &migration, &err);
         return;
     }
@@ -325,6 +338,10 @@ incoming_handle_grant(struct engine *e, const struct message *m)
         struct message *refused = message_create(MESSAGE_REFUSED,
                                                  &migration);
 
+        if (!incoming_find(e, &migration)) {
+            admission_check_source(e, &migration, &m->from, "a grant for a "
+                                   "migration that it does not drive");
+        }
         json_object_put_string(refused->body, "text",
                                "the destination does not expect it");
         channel_send(e->c.channel, &m->from, refused);
@@ -455,6 +472,7 @@ incoming_handle_abort(struct engine *e, const struct message *m)
     if (!in) {
         struct uuid migration = message_get_uuid(m->body, "migration");
 
+        admission_forget(e, &migration, &m->from);
         channel_send(e->c.channel, &m->from,
                      message_create(MESSAGE_ABORTED, &migration));
     } else if (in->state == INCOMING_PREPARING
@@ -581,7 +599,12 @@ void
 incoming_run(struct engine *e)
 {
     struct incoming *in;
+    struct message *m;
 
+    while ((m = admission_next(e))) {
+        incoming_handle_prepare(e, m);
+        message_destroy(m);
+    }
     HMAP_FOR_EACH_SAFE (in, node, &e->incoming) {
         incoming_run_one(e, in);
     }
@@ -592,6 +615,7 @@ incoming_wait(struct engine *e)
 {
     struct incoming *in;
 
+    admission_wait(e);
     HMAP_FOR_EACH (in, node, &e->incoming) {
         incoming_wait_frames(e, in);
         if (in->state == INCOMING_LISTENING) {

@@ -407,6 +407,12 @@ outgoing_handle_message(struct engine *e, const struct message *m)
         handle_accepted(o, m);
     } else if (uuid_equals(&m->from, &o->destination)) {
         handle_from_destination(o, m);
+    } else {
+        char *what = xasprintf("\"%s\" for a migration that goes to another "
+                               "host", message_name(m->type));
+
+        channel_refuse(e->c.channel, &m->from, what);
+        free(what);
     }
 }
 
@@ -430,5 +436,8 @@ outgoing_returned(struct engine *e, const struct relayed *r)
 
     if (o && uuid_equals(&r->from, &o->destination)) {
         move_returned(o, r);
+    } else if (o) {
+        channel_refuse(e->c.channel, &r->from, "frames for a VM that goes to "
+                       "another host");
     }
 }

@@ -406,6 +406,35 @@ test_it_comes_here(void **state)
     assert_true(addr_pair_contains(&at_s, &world.fences[0].target));
 }
 
+/* Who does not have the VM says where it is. */
+static void
+test_stranger(void **state)
+{
+    struct uuid vm = world_interface(-1);
+
+    world.stranger = world.hosts[HOST_S].uuid;
+    say(MESSAGE_ACCEPT, &vm);
+    world_run(10);
+    assert_int_equal(n_believed(), 1);
+    assert_int_equal(world.n_refused, 1);
+    say_flip(HOST_D, 2, true);
+    world_run(100);
+    assert_int_equal(n_believed(), 1);
+    assert_true(addr_pair_equals(&C->flows.out.mobile, &at_s));
+    assert_int_equal(world.n_fences, 0);
+    assert_int_equal(world.n_refused, 3);
+
+    world.stranger = UUID_ZERO;
+    say(MESSAGE_ACCEPT, &vm);
+    world_run(10);
+    assert_int_equal(n_believed(), 2);
+    world.stranger = world.hosts[HOST_S].uuid;
+    say(MESSAGE_FORGET, &vm);
+    world_run(10);
+    assert_int_equal(n_believed(), 2);
+    assert_int_equal(world.n_refused, 4);
+}
+
 #define TEST(F) cmocka_unit_test_setup_teardown(F, setup, teardown)
 
 int
@@ -424,6 +453,7 @@ main(void)
         TEST(test_flip_without_fences),
         TEST(test_strange_fences),
         TEST(test_it_comes_here),
+        TEST(test_stranger),
     };
 
     vlog_set_levels(NULL, VLF_ANY_DESTINATION, VLL_OFF);

@@ -29,6 +29,8 @@ setup(void **state)
 {
     world_begin(NULL, 0, 1u << HOST_D);
     world_run(50);
+    world_request();
+    world.migration.state = MOVE_RUNNING;
     world.order.migration = world_migration;
     return 0;
 }
@@ -422,6 +424,7 @@ test_grant_wrong(void **state)
     world_run(10);
     assert_non_null(world_heard(HOST_D, HOST_C, MESSAGE_REFUSED));
     assert_int_equal(D->qemu.state, VM_LISTENING);
+    assert_int_equal(world.n_refused, 1);
     check_silence();
 }
 
@@ -540,6 +543,7 @@ test_abort_of_somebody_else(void **state)
     say_abort(HOST_C);
     world_run(20);
     assert_int_equal(D->qemu.state, VM_LISTENING);
+    assert_int_equal(world.n_refused, 1);
     assert_false(heard(MESSAGE_ABORTED));
 }
 
@@ -585,8 +589,6 @@ test_source_is_silent(void **state)
 static void
 test_source_gave_up(void **state)
 {
-    world_request();
-    world.migration.state = MOVE_RUNNING;
     go_listening();
     pass(2);
     assert_int_equal(D->qemu.state, VM_LISTENING);
@@ -602,8 +604,6 @@ test_source_gave_up(void **state)
 static void
 test_taken_back(void **state)
 {
-    world_request();
-    world.migration.state = MOVE_RUNNING;
     go_listening();
     load();
     say_grant(HOST_S, 2);
@@ -719,11 +719,116 @@ test_strange_frames(void **state)
     say_grant(HOST_S, 2);
     world_run(20);
     check_diary("1.5");
+    assert_int_equal(world.n_refused, 1);       /* Of the first. */
 
     /* What came to the old place. */
     world_relay(HOST_S, HOST_D, RELAY_LATE, &vm, 0,
                 world_make_frame(SENDER_REMOTE, 6));
     check_diary("1.5 1.6");
+
+    /* From one that never was its place. */
+    world.stranger = world.hosts[HOST_C].uuid;
+    world_relay(HOST_C, HOST_D, RELAY_LATE, &vm, 0,
+                world_make_frame(SENDER_REMOTE, 7));
+    check_diary("1.5 1.6");
+    assert_int_equal(world.n_refused, 2);
+}
+
+/* Whose word counts. */
+
+/* Nothing was begun for it, and it was refused. */
+static void
+check_not_admitted(void)
+{
+    assert_true(heard(MESSAGE_DECLINED));
+    assert_int_equal(world.n_refused, 1);
+    check_nothing_left();
+}
+
+static void
+test_nobody_asked_for_it(void **state)
+{
+    world.requested = false;
+    say_prepare(&world.vm);
+    world_run(4900);            /* The store may say so late. */
+    check_silence();
+    assert_int_equal(world.n_refused, 0);
+    assert_int_equal(D->qemu.state, VM_ABSENT);
+    world_run(200);
+    check_not_admitted();
+    say_grant(HOST_S, 2);
+    world_run(20);
+    assert_true(heard(MESSAGE_REFUSED));
+    assert_int_equal(world.n_refused, 2);
+    check_nothing_left();
+}
+
+static void
+test_the_store_says_so_late(void **state)
+{
+    world.order.migration = UUID_ZERO;          /* Not reserved yet. */
+    say_prepare(&world.vm);
+    world_run(1000);
+    check_silence();
+    world.order.migration = world_migration;
+    world.n_done++;
+    world_run(30);
+    assert_true(heard(MESSAGE_PREPARED));
+    assert_int_equal(world.n_refused, 0);
+}
+
+static void
+test_source_gave_up_before_the_store_said_so(void **state)
+{
+    world.order.migration = UUID_ZERO;
+    say_prepare(&world.vm);
+    world_run(100);
+    say_abort(HOST_S);
+    world_run(20);
+    assert_true(heard(MESSAGE_ABORTED));
+    world.order.migration = world_migration;
+    world.n_done++;
+    world_run(6000);
+    check_silence();
+    check_nothing_left();
+}
+
+static void
+test_it_comes_from_elsewhere(void **state)
+{
+    world.migration.source = world.hosts[HOST_C].uuid;
+    say_prepare(&world.vm);
+    world_run(20);
+    check_not_admitted();
+}
+
+static void
+test_it_goes_elsewhere(void **state)
+{
+    world.migration.destination = world.hosts[HOST_C].uuid;
+    say_prepare(&world.vm);
+    world_run(20);
+    check_not_admitted();
+}
+
+static void
+test_its_host_is_another(void **state)
+{
+    world.order.host = world.hosts[HOST_C].uuid;
+    say_prepare(&world.vm);
+    world_run(20);
+    check_not_admitted();
+}
+
+static void
+test_it_is_another_machine(void **state)
+{
+    struct vm vm = world.vm;
+
+    ovs_strlcpy(vm.image, "/etc/shadow", sizeof vm.image);
+    say_prepare(&vm);
+    world_run(20);
+    check_not_admitted();
 }
 
 #define TEST(F) cmocka_unit_test_setup_teardown(F, setup, teardown)
@@ -758,6 +863,13 @@ main(void)
         TEST(test_sleepy_guest),
         TEST(test_fence_is_missed),
         TEST(test_strange_frames),
+        TEST(test_nobody_asked_for_it),
+        TEST(test_the_store_says_so_late),
+        TEST(test_source_gave_up_before_the_store_said_so),
+        TEST(test_it_comes_from_elsewhere),
+        TEST(test_it_goes_elsewhere),
+        TEST(test_its_host_is_another),
+        TEST(test_it_is_another_machine),
     };
 
     vlog_set_levels(NULL, VLF_ANY_DESTINATION, VLL_OFF);

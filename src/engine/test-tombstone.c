@@ -301,6 +301,11 @@ send_back(void)
     world_kill_agent(HOST_D);
     world.hosts[HOST_D].ghost = true;
     world_kill_qemu(D, "it has been sent");
+    world.migration = (struct migration) {
+        .uuid = migration, .vm = world.vm.uuid, .source = D->uuid,
+        .destination = S->uuid, .state = MOVE_RUNNING,
+    };
+    world.order.migration = migration;
     json_object_put(m->body, "vm", message_from_vm(&world.vm));
     message_put_generation(m->body, &generation);
     world_say(HOST_D, HOST_S, m);

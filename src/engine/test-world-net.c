@@ -131,6 +131,14 @@ channel_set_target(struct channel *c OVS_UNUSED,
 }
 
 void
+channel_refuse(struct channel *c OVS_UNUSED,
+               const struct uuid *host OVS_UNUSED,
+               const char *what OVS_UNUSED)
+{
+    world.n_refused++;
+}
+
+void
 channel_warm(struct channel *c OVS_UNUSED,
              const struct uuid *host OVS_UNUSED, long long mono_us OVS_UNUSED)
 {

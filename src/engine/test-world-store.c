@@ -337,6 +337,14 @@ networks_get(const struct store *store OVS_UNUSED, const struct uuid *uuid,
     return 0;
 }
 
+bool
+interfaces_admit(const struct store *store OVS_UNUSED,
+                 const struct uuid *interface OVS_UNUSED,
+                 const struct uuid *host)
+{
+    return !uuid_equals(host, &world.stranger);
+}
+
 int
 interfaces_get(const struct store *store OVS_UNUSED, const struct uuid *uuid,
                struct interface *interface, struct err *err)
@@ -523,7 +531,7 @@ int
 migrations_get(const struct store *store OVS_UNUSED, const struct uuid *uuid,
                struct migration *row, struct err *err)
 {
-    if (!world.requested || !uuid_equals(uuid, &world_migration)) {
+    if (!world.requested || !uuid_equals(uuid, &world.migration.uuid)) {
         return err_set(err, ENOENT, "no such migration");
     }
     *row = world.migration;

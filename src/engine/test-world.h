@@ -207,6 +207,9 @@ struct world {
     struct ovs_list transit;
     struct ovs_list sent;       /* 'struct world_sent'. */
 
+    struct uuid stranger;       /* May speak for no interface. */
+    int n_refused;              /* By channel_refuse(). */
+
     /* Store. */
     struct vm vm;
     struct vm_order order;

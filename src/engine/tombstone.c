@@ -7,6 +7,7 @@
 #include "util.h"
 #include "uuid.h"
 
+#include "engine/admission.h"
 #include "engine/engine-private.h"
 #include "engine/guest.h"
 #include "engine/journal.h"
@@ -162,6 +163,10 @@ tombstone_late(struct engine *e, const struct relayed *r)
     size_t nic;
     struct guest *g = guest_find_interface(e, &r->migration, &nic);
 
+    if (!admission_check(e, &r->migration, &r->from,
+                         "late frames for a VM that it does not have")) {
+        return;
+    }
     dp_packet_use_const(&packet, r->data, r->len);
     if (g) {
         guest_inject(e, g, nic, &packet);

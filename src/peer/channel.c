@@ -649,7 +649,8 @@ handle_hello(struct channel *c, struct session *s, const struct message *m)
         c->counters.refused++;
         refusals_add(c->refusals, c->mono_us, "refused a peer at %s: %s",
                      address, is_version_bad
-                     ? "it speaks another version of the channel"
+                     ? "it speaks another version of the channel than this "
+                       "agent; upgrade the older one of the two"
                      : "it is not the host that it should be");
         free(address);
     } else {
@@ -783,6 +784,16 @@ const struct channel_counters *
 channel_counters(const struct channel *c)
 {
     return &c->counters;
+}
+
+void
+channel_refuse(struct channel *c, const struct uuid *host, const char *what)
+{
+    const char *name = roster_find(c->roster, host);
+
+    c->counters.refused++;
+    refusals_add(c->refusals, c->mono_us, "refused of host \"%s\": %s",
+                 name ? name : "?", what);
 }
 
 char *

@@ -130,6 +130,10 @@ struct channel_counters {
 };
 const struct channel_counters *channel_counters(const struct channel *);
 
+/* Counts and says that 'host' has sent 'what', which is not its to send. */
+void channel_refuse(struct channel *, const struct uuid *host,
+                    const char *what);
+
 /* The next sentence about a peer that was refused, or null; the same one comes
  * again after a minute.  The caller frees it. */
 char *channel_next_refusal(struct channel *);

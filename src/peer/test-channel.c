@@ -472,6 +472,20 @@ is_closed(struct jsonrpc *rpc)
     return jsonrpc_get_status(rpc);
 }
 
+/* It has said why it refused somebody: once for all of that kind. */
+static void
+check_said(const struct side *side, const char *words)
+{
+    static bool said;
+    char *text;
+
+    while ((text = channel_next_refusal(side->channel))) {
+        said |= strstr(text, words) != NULL;
+        free(text);
+    }
+    assert_true(said);
+}
+
 static void
 check_version(int version, int oldest, bool good)
 {
@@ -487,6 +501,7 @@ check_version(int version, int oldest, bool good)
         WAIT_UNTIL(is_closed(rpc));
         assert_int_equal(channel_epoch(b.channel, &c), 0);
         assert_true(channel_counters(b.channel)->refused > refused);
+        check_said(&b, "another version of the channel");
     }
     jsonrpc_close(rpc);
     WAIT_UNTIL(!channel_epoch(b.channel, &c));
