@@ -1,6 +1,8 @@
 """Agent and manager with certificates: a store that demands them, and an agent's channel that
 does, too.  These agents have no switch and no VMs; what TLS is about does not need them.  Only
 the end of the file has a whole lab, in which a VM moves."""
+import contextlib
+import http.client
 import json
 import os
 import pathlib
@@ -12,7 +14,7 @@ import time
 
 import pytest
 
-from conftest import RUN, build_has, leftovers
+from conftest import RUN, Watari, build_has, leftovers
 from labkit import monitors, only_copy
 from storekit import BUILD, Store, World, stop, wait_for
 
@@ -312,22 +314,95 @@ def test_store_is_foreign(tmp_path, certs, store):
         stop(agent.process)
 
 
-def test_manager(tmp_path, certs, store):
-    process = subprocess.Popen([
-        BUILD / "watari-manager", f"--store={store.tls}", f"--unix={tmp_path}/manager.sock",
-        f"--unixctl={tmp_path}/manager.ctl", "-vconsole:off",
-        *options(files(certs, "manager"))])
-
-    def hosts():
-        done = subprocess.run([BUILD / "watari", "host", "list", "-o", "json"], text=True,
-                              capture_output=True, check=False,
-                              env={**os.environ, "WATARI": f"unix:{tmp_path}/manager.sock"})
-        return done.returncode == 0 and {h["name"] for h in json.loads(done.stdout)}
-
+@contextlib.contextmanager
+def running_manager(folder, store, tls):
+    """Yields the environment for a command line that talks to it over TCP."""
+    port = free_ports(1)
+    token = folder / "token"
+    token.write_text("0123456789abcdef")
+    settings = {"store": store.tls, "unix": folder / "manager.sock",
+                "listen": f"{ADDRESS}:{port}", "token-file": token, **tls}
+    file = folder / "manager.yaml"
+    file.write_text("".join(f"{key}: {value}\n" for key, value in settings.items()))
+    process = subprocess.Popen([BUILD / "watari-manager", f"--config={file}", "-vconsole:off"])
     try:
-        wait_for(lambda: hosts() == {"t1", "o1"}, what="the manager")
+        env = {"WATARI": f"unix:{folder}/manager.sock"}
+        wait_for(lambda: hosts(env) == {"t1", "o1"}, what="the manager")
+        yield process, {"WATARI": f"https://{ADDRESS}:{port}", "WATARI_TOKEN": token.read_text(),
+                        "WATARI_CA": str(tls["ca-cert"])}, port
     finally:
         stop(process)
+
+
+def list_hosts(env):
+    return subprocess.run([BUILD / "watari", "host", "list", "-o", "json"], text=True,
+                          capture_output=True, check=False, env={**os.environ, **env})
+
+
+def hosts(env):
+    done = list_hosts(env)
+    return done.returncode == 0 and {h["name"] for h in json.loads(done.stdout)}
+
+
+def test_manager(tmp_path, certs, store):
+    """It talks to the store with a certificate, and to users over TCP with the same."""
+    with running_manager(tmp_path, store, files(certs, "manager")) as (process, env, port):
+        assert hosts(env) == {"t1", "o1"}
+        for change in ({"WATARI_CA": str(certs / "theirs/ca.crt")}, {"WATARI_CA": ""}):
+            done = list_hosts({**env, **change})
+            assert done.returncode == 1 and "is not the manager" in done.stderr, done
+        assert list_hosts({**env, "WATARI_TOKEN": "wrong"}).returncode == 1
+        assert list_hosts({**env, "WATARI": f"http://{ADDRESS}:{port}"}).returncode == 1
+
+        # A reload brings the new certificate; who is connected stays so.
+        def connect():
+            context = ssl.create_default_context(cafile=certs / "ours/ca.crt")
+            context.check_hostname = False
+            return http.client.HTTPSConnection(ADDRESS, port, timeout=10, context=context)
+
+        def status(connection):
+            connection.request("GET", "/api/v1/hosts",
+                               headers={"Authorization": f"Bearer {env['WATARI_TOKEN']}"})
+            response = connection.getresponse()
+            response.read()
+            return response.status
+
+        def serial():
+            with contextlib.closing(connect()) as connection:
+                connection.connect()
+                return connection.sock.getpeercert()["serialNumber"]
+
+        with contextlib.closing(connect()) as old:
+            assert status(old) == 200
+            before = serial()
+            pki("rotate", certs / "ours", "manager")
+            assert serial() == before
+            process.send_signal(signal.SIGHUP)
+            wait_for(lambda: serial() != before, what="the new certificate")
+            assert status(old) == 200
+        assert hosts(env) == {"t1", "o1"}
+
+
+def test_manager_is_an_agent(tmp_path, certs, store):
+    """Whoever took over a host cannot pose as the manager."""
+    with running_manager(tmp_path, store, files(certs, "t1")) as (_, env, _):
+        assert "is not the manager" in list_hosts(env).stderr
+
+
+def test_no_plain_http_for_others(tmp_path):
+    """Neither as a setting nor by a socket that somebody else has opened."""
+    token = tmp_path / "token"
+    token.write_text("0123456789abcdef")
+    command = [BUILD / "watari-manager", "--store=unix:x", f"--token-file={token}",
+               "--unixctl=none", "-vconsole:off"]
+    with socket.socket() as sock:
+        sock.bind(("0.0.0.0", 0))
+        sock.listen()
+        for option, status in (("--listen=192.0.2.9:7480", 2),
+                               (f"--listen-fd={sock.fileno()}", 1)):
+            done = subprocess.run([*command, option], capture_output=True, text=True, timeout=10,
+                                  check=False, pass_fds=[sock.fileno()])
+            assert done.returncode == status and "for this machine only" in done.stderr, done
 
 
 # Settings.
@@ -415,8 +490,11 @@ def test_lab(lab):
 
 
 def test_lab_move(lab):
-    """QEMU takes the guest from its host only, and encrypted."""
-    move = lab.json("vm", "migrate", "web1", "--to", "o1")
+    """QEMU takes the guest from its host only, and encrypted; told over TCP, by HTTPS."""
+    state = json.loads((RUN / lab.lab / "state.json").read_text())
+    env = {"WATARI": f"https://{state['listen']}", "WATARI_CA": str(RUN / lab.lab / "pki/ca.crt"),
+           "WATARI_TOKEN": (RUN / lab.lab / "token").read_text()}
+    move = Watari().json("vm", "migrate", "web1", "--to", "o1", env=env)
     assert move["result"] == "completed", move
     assert only_copy(lab, "web1") == "o1"
     destination = monitors(lab, "web1")[0]

@@ -33,12 +33,12 @@ api_create(struct store *store, const struct api_config *config,
         api->n_servers += !error;
     }
     if (!error && config->listen) {
-        error = http_open_tcp(api, config->listen,
+        error = http_open_tcp(api, config->listen, config->tls,
                               &api->servers[api->n_servers], err);
         api->n_servers += !error;
     }
     if (!error && config->listen_fd >= 0) {
-        error = http_open_fd(api, config->listen_fd,
+        error = http_open_fd(api, config->listen_fd, config->tls,
                              &api->servers[api->n_servers], err);
         api->n_servers += !error;
     }
@@ -93,6 +93,17 @@ api_set_token(struct api *api, const char *token)
 {
     free(api->token);
     api->token = xstrdup(token);
+}
+
+int
+api_renew_tls(struct api *api, const struct tls_files *tls, struct err *err)
+{
+    int error = 0;
+
+    for (size_t i = 0; i < api->n_servers && !error; i++) {
+        error = http_renew_tls(api->servers[i], tls, err);
+    }
+    return error;
 }
 
 void

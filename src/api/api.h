@@ -16,6 +16,7 @@
 #include <stddef.h>
 
 #include "base/err.h"
+#include "base/tls.h"
 
 struct store;
 struct store_change;
@@ -27,6 +28,7 @@ struct api_config {
     const char *listen;         /* "ADDRESS:PORT"; null: none. */
     int listen_fd;              /* A socket that listens; -1: none. */
     const char *token;          /* For TCP. */
+    const struct tls_files *tls;        /* Also for TCP. */
 };
 
 /* EADDRINUSE if somebody else listens there. */
@@ -36,6 +38,9 @@ void api_destroy(struct api *);
 
 /* From now on TCP needs this token. */
 void api_set_token(struct api *, const char *token);
+
+/* Connections over TCP that begin from now on use what is in the files. */
+int api_renew_tls(struct api *, const struct tls_files *, struct err *);
 
 /* 'now' is monotonic, 'wall_now' since 1970, both in ms. */
 void api_run(struct api *, long long now, long long wall_now);

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -28,10 +30,19 @@
 #include "api/stream.h"
 
 #define BACKLOG 64
+#define PEM_MAX 65536           /* Bytes. */
+#define PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+
+/* A server's connections that began with the same certificate. */
+struct http_daemon {
+    struct ovs_list node;       /* In struct http_server's 'daemons'. */
+    struct MHD_Daemon *mhd;
+    char *key, *certificate;    /* In PEM; null: no TLS. */
+};
 
 struct http_server {
     struct api *api;
-    struct MHD_Daemon *daemon;
+    struct ovs_list daemons;    /* The first listens; others end. */
     char *unix_path;            /* Null: TCP. */
 };
 
@@ -345,29 +356,134 @@ send_answer(struct exchange *exchange)
 
 /* Servers. */
 
+static void
+daemon_destroy(struct http_daemon *daemon)
+{
+    if (daemon->mhd) {
+        MHD_stop_daemon(daemon->mhd);
+    }
+    free(daemon->key);
+    free(daemon->certificate);
+    free(daemon);
+}
+
+static int
+read_pem(const char *file, char **text, struct err *err)
+{
+    char *buf = xmalloc(PEM_MAX);
+    FILE *stream = fopen(file, "re");
+    size_t n = stream ? fread(buf, 1, PEM_MAX, stream) : 0;
+    int error = !stream || ferror(stream) ? errno : n == PEM_MAX ? EFBIG : 0;
+
+    if (stream) {
+        fclose(stream);
+    }
+    if (error) {
+        err_set(err, error, "%s: %s", file, ovs_strerror(error));
+    } else {
+        *text = xmemdup0(buf, n);
+    }
+    free(buf);
+    return error;
+}
+
+/* Lets 'server' answer who connects to 'fd', which it takes over in any
+ * case. */
+static int
+start_daemon(struct http_server *server, int fd, const struct tls_files *tls,
+             struct err *err)
+{
+    struct http_daemon *daemon = xzalloc(sizeof *daemon);
+    struct MHD_OptionItem options[] = {
+        { MHD_OPTION_END, 0, NULL }, { MHD_OPTION_END, 0, NULL },
+        { MHD_OPTION_HTTPS_PRIORITIES, 0, PRIORITIES },
+        { MHD_OPTION_END, 0, NULL },
+    };
+    unsigned int flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME;
+    int error = 0;
+
+    if (tls) {
+        error = read_pem(tls->private_key, &daemon->key, err);
+        error = error ? error : read_pem(tls->certificate,
+                                         &daemon->certificate, err);
+        options[0] = (struct MHD_OptionItem) {
+            MHD_OPTION_HTTPS_MEM_KEY, 0, daemon->key
+        };
+        options[1] = (struct MHD_OptionItem) {
+            MHD_OPTION_HTTPS_MEM_CERT, 0, daemon->certificate
+        };
+        flags |= MHD_USE_TLS;
+    }
+    if (!error) {
+        daemon->mhd = MHD_start_daemon(
+            flags, 0, NULL, NULL, handle_access, server,
+            MHD_OPTION_LISTEN_SOCKET, fd,
+            MHD_OPTION_NOTIFY_COMPLETED, handle_completed, server,
+            MHD_OPTION_CONNECTION_LIMIT, HTTP_MAX_CONNECTIONS,
+            MHD_OPTION_CONNECTION_TIMEOUT, HTTP_TIMEOUT_S,
+            MHD_OPTION_ARRAY, options,
+            MHD_OPTION_END);
+        error = daemon->mhd ? 0 : err_set(err, ENOMEM, "the HTTP server does "
+                                          "not start");
+    }
+    if (error) {
+        close(fd);
+        daemon_destroy(daemon);
+        return error;
+    }
+    ovs_list_push_front(&server->daemons, &daemon->node);
+    return 0;
+}
+
 static int
 server_create(struct api *api, int fd, const char *unix_path,
-              struct http_server **out, struct err *err)
+              const struct tls_files *tls, struct http_server **out,
+              struct err *err)
 {
     struct http_server *server = xzalloc(sizeof *server);
 
     server->api = api;
-    server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
-        handle_access, server,
-        MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_NOTIFY_COMPLETED, handle_completed, server,
-        MHD_OPTION_CONNECTION_LIMIT, HTTP_MAX_CONNECTIONS,
-        MHD_OPTION_CONNECTION_TIMEOUT, HTTP_TIMEOUT_S,
-        MHD_OPTION_END);
-    if (!server->daemon) {
+    ovs_list_init(&server->daemons);
+
+    int error = start_daemon(server, fd, tls, err);
+    if (error) {
         free(server);
-        close(fd);
-        return err_set(err, ENOMEM, "the HTTP server does not start");
+        return error;
     }
     server->unix_path = nullable_xstrdup(unix_path);
     *out = server;
     return 0;
+}
+
+static struct http_daemon *
+listening_daemon(const struct http_server *server)
+{
+    return CONTAINER_OF(ovs_list_front(&server->daemons), struct http_daemon,
+                        node);
+}
+
+int
+http_renew_tls(struct http_server *server, const struct tls_files *tls,
+               struct err *err)
+{
+    struct http_daemon *old = listening_daemon(server);
+
+    if (!old->certificate) {
+        return 0;
+    }
+
+    const union MHD_DaemonInfo *info
+        = MHD_get_daemon_info(old->mhd, MHD_DAEMON_INFO_LISTEN_FD);
+    int fd = fcntl(info->listen_fd, F_DUPFD_CLOEXEC, 3);
+    if (fd < 0) {
+        return err_set(err, errno, "the HTTP server's socket: %s",
+                       ovs_strerror(errno));
+    }
+    int error = start_daemon(server, fd, tls, err);
+    if (!error) {
+        close(MHD_quiesce_daemon(old->mhd));
+    }
+    return error;
 }
 
 /* Does anybody accept connections there? */
@@ -418,12 +534,39 @@ http_open_unix(struct api *api, const char *path, struct http_server **out,
                        ovs_strerror(error));
     }
     fatal_signal_add_file_to_unlink(path);
-    return server_create(api, fd, path, out, err);
+    return server_create(api, fd, path, NULL, out, err);
+}
+
+/* Serves a TCP socket, without TLS only if nobody else can listen in. */
+static int
+open_listener(struct api *api, int fd, const struct tls_files *tls,
+              struct http_server **out, struct err *err)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof ss;
+    bool is_local = false;
+
+    if (!getsockname(fd, (struct sockaddr *) &ss, &len)) {
+        const struct sockaddr_in6 *sin6 = (const struct sockaddr_in6 *) &ss;
+
+        is_local = (ss.ss_family == AF_INET
+                    ? ss_get_address(&ss).s6_addr[12] == 127
+                    : ss.ss_family == AF_INET6
+                    && IN6_IS_ADDR_LOOPBACK(&sin6->sin6_addr));
+    }
+    if (!tls_is_on(tls) && !is_local) {
+        close(fd);
+        return err_set(err, EACCES, "HTTP without TLS is for this machine "
+                       "only: listen on 127.0.0.1, or with \"private-key\" "
+                       "and \"certificate\"");
+    }
+    return server_create(api, fd, NULL, tls_is_on(tls) ? tls : NULL, out,
+                         err);
 }
 
 int
-http_open_tcp(struct api *api, const char *where, struct http_server **out,
-              struct err *err)
+http_open_tcp(struct api *api, const char *where, const struct tls_files *tls,
+              struct http_server **out, struct err *err)
 {
     struct sockaddr_storage ss;
     int yes = 1;
@@ -438,7 +581,7 @@ http_open_tcp(struct api *api, const char *where, struct http_server **out,
         && !setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes)
         && !bind(fd, (struct sockaddr *) &ss, ss_length(&ss))
         && !listen(fd, BACKLOG)) {
-        return server_create(api, fd, NULL, out, err);
+        return open_listener(api, fd, tls, out, err);
     }
 
     int error = errno;
@@ -451,8 +594,8 @@ http_open_tcp(struct api *api, const char *where, struct http_server **out,
 }
 
 int
-http_open_fd(struct api *api, int fd, struct http_server **out,
-             struct err *err)
+http_open_fd(struct api *api, int fd, const struct tls_files *tls,
+             struct http_server **out, struct err *err)
 {
     int listens = 0;
     socklen_t len = sizeof listens;
@@ -463,14 +606,18 @@ http_open_fd(struct api *api, int fd, struct http_server **out,
         return err_set(err, ENOTSOCK, "file descriptor %d is not a socket "
                        "that listens", fd);
     }
-    return server_create(api, fd, NULL, out, err);
+    return open_listener(api, fd, tls, out, err);
 }
 
 void
 http_close(struct http_server *server)
 {
     if (server) {
-        MHD_stop_daemon(server->daemon);
+        struct http_daemon *daemon;
+
+        LIST_FOR_EACH_SAFE (daemon, node, &server->daemons) {
+            daemon_destroy(daemon);
+        }
         if (server->unix_path) {
             fatal_signal_unlink_file_now(server->unix_path);
             free(server->unix_path);
@@ -479,21 +626,43 @@ http_close(struct http_server *server)
     }
 }
 
+/* Has the last connection with an old certificate ended? */
+static bool
+is_over(const struct http_server *server, const struct http_daemon *daemon)
+{
+    return (daemon != listening_daemon(server)
+            && !MHD_get_daemon_info(daemon->mhd,
+                                    MHD_DAEMON_INFO_CURRENT_CONNECTIONS)
+            ->num_connections);
+}
+
 void
 http_run(struct http_server *server)
 {
-    MHD_run(server->daemon);
+    struct http_daemon *daemon;
+
+    LIST_FOR_EACH_SAFE (daemon, node, &server->daemons) {
+        MHD_run(daemon->mhd);
+        if (is_over(server, daemon)) {
+            ovs_list_remove(&daemon->node);
+            daemon_destroy(daemon);
+        }
+    }
 }
 
 void
 http_wait(struct http_server *server)
 {
-    const union MHD_DaemonInfo *info
-        = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    MHD_UNSIGNED_LONG_LONG timeout;
+    struct http_daemon *daemon;
 
-    poll_fd_wait(info->epoll_fd, POLLIN);
-    if (MHD_get_timeout(server->daemon, &timeout) == MHD_YES) {
-        poll_timer_wait(timeout);
+    LIST_FOR_EACH (daemon, node, &server->daemons) {
+        const union MHD_DaemonInfo *info
+            = MHD_get_daemon_info(daemon->mhd, MHD_DAEMON_INFO_EPOLL_FD);
+        MHD_UNSIGNED_LONG_LONG timeout;
+
+        poll_fd_wait(info->epoll_fd, POLLIN);
+        if (MHD_get_timeout(daemon->mhd, &timeout) == MHD_YES) {
+            poll_timer_wait(timeout);
+        }
     }
 }

@@ -5,6 +5,7 @@
  * routes_dispatch(), and takes back their answers. */
 
 #include "base/err.h"
+#include "base/tls.h"
 
 struct api;
 struct http_server;
@@ -18,13 +19,19 @@ struct request;
 int http_open_unix(struct api *, const char *path, struct http_server **,
                    struct err *);
 
-/* Listens on "ADDRESS:PORT". */
-int http_open_tcp(struct api *, const char *where, struct http_server **,
-                  struct err *);
+/* Listens on "ADDRESS:PORT", for HTTPS with the key and certificate in 'tls';
+ * without them for HTTP, on loopback addresses only, else EACCES. */
+int http_open_tcp(struct api *, const char *where, const struct tls_files *,
+                  struct http_server **, struct err *);
 
 /* Takes over a TCP socket that listens already, as who starts us may give. */
-int http_open_fd(struct api *, int fd, struct http_server **, struct err *);
+int http_open_fd(struct api *, int fd, const struct tls_files *,
+                 struct http_server **, struct err *);
 void http_close(struct http_server *);
+
+/* Takes what is in the files now for new connections. */
+int http_renew_tls(struct http_server *, const struct tls_files *,
+                   struct err *);
 
 void http_run(struct http_server *);
 void http_wait(struct http_server *);

@@ -88,7 +88,7 @@ connect_manager(struct arena *arena, struct err *err)
 {
     char *target = xasprintf("unix:" STATE_ROOT "/%s/manager/manager.sock",
                              arena->lab);
-    int error = client_create(target, NULL, &arena->client, err);
+    int error = client_create(target, NULL, NULL, &arena->client, err);
 
     free(target);
     return error;

@@ -47,7 +47,8 @@ help_program(void)
     printf("\nOptions of every command:\n");
     print_options(command_common_options);
     printf("\nWhich system: --lab NAME, or WATARI=unix:PATH or "
-           "https://HOST:PORT (with a token in\nWATARI_TOKEN), or the only "
+           "https://HOST:PORT (with a token in\nWATARI_TOKEN and the "
+           "authority's certificate in the file WATARI_CA), or the only\n"
            "lab that is up.\n");
 }
 

@@ -23,8 +23,8 @@ print_address(const char *lab)
     if (!state_load(lab, false, &state, NULL)) {
         printf("lab %s is up", lab);
         if (state->listen) {
-            printf("; http://%s, token in %s/token", state->listen,
-                   state->dir);
+            printf("; %s://%s, token in %s/token", state->tls ? "https"
+                   : "http", state->listen, state->dir);
         }
         putchar('\n');
         state_destroy(state);

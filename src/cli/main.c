@@ -76,12 +76,14 @@ invocation_connect(const struct invocation *in, struct client **client,
     char *only = NULL;
 
     if (!lab && target && *target) {
-        return client_create(target, getenv("WATARI_TOKEN"), client, err);
+        return client_create(target, getenv("WATARI_TOKEN"),
+                             getenv("WATARI_CA"), client, err);
     }
     if (!lab) {
         int error = state_find_only(&only, err);
         if (error == ENOENT && !access(MANAGER_SOCKET, F_OK)) {
-            return client_create("unix:" MANAGER_SOCKET, NULL, client, err);
+            return client_create("unix:" MANAGER_SOCKET, NULL, NULL, client,
+                                 err);
         }
         if (error) {
             return error;
@@ -94,7 +96,7 @@ invocation_connect(const struct invocation *in, struct client **client,
     if (!error) {
         char *socket = xasprintf("unix:%s/manager/manager.sock", state->dir);
 
-        error = client_create(socket, NULL, client, err);
+        error = client_create(socket, NULL, NULL, client, err);
         free(socket);
         state_destroy(state);
     }

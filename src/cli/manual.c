@@ -70,6 +70,12 @@ manual_program(void)
              "machine's manager.\n");
     printf(".TP\n.B WATARI_TOKEN\n");
     roff_put("The token for a system that is reached over TCP.\n");
+    printf(".TP\n.B WATARI_CA\n");
+    roff_put("The file ca.crt of the authority that certified the manager, as "
+             "\"watari pki\" made it; without it the authorities that the "
+             "system believes count.  HOST has to be the name in the "
+             "manager's certificate, or an address: then the name is "
+             "\"manager\".\n");
     printf(".SH \"EXIT STATUS\"\n");
     roff_put("0: done.  1: failed.  2: the command line is wrong.  \"watari "
              "lab exec\" has the status of its command.\n");

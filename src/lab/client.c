@@ -2,6 +2,7 @@
 
 #include "lab/client.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
@@ -26,11 +27,39 @@ struct client {
     char *base;                 /* "http://localhost" */
     char *target;               /* For messages. */
     char *token;
+    char *ca;                   /* File, or null: what the system has. */
+    struct curl_slist *connect_to;      /* Where CLIENT_MANAGER is. */
 };
 
+/* Certificates have names and no addresses: asks for the manager's name at the
+ * address in the URL. */
+static void
+name_manager(struct client *client)
+{
+    CURLU *url = curl_url();
+    char *host = NULL, *port = NULL;
+    char address[sizeof(struct in6_addr)];
+
+    if (client->ca
+        && !curl_url_set(url, CURLUPART_URL, client->base, 0)
+        && !curl_url_get(url, CURLUPART_HOST, &host, 0)
+        && !curl_url_get(url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT)
+        && (host[0] == '[' || inet_pton(AF_INET, host, address) == 1)) {
+        char *map = xasprintf(CLIENT_MANAGER":%s:%s:%s", port, host, port);
+
+        client->connect_to = curl_slist_append(NULL, map);
+        free(map);
+        free(client->base);
+        client->base = xasprintf("https://"CLIENT_MANAGER":%s", port);
+    }
+    curl_free(host);
+    curl_free(port);
+    curl_url_cleanup(url);
+}
+
 int
-client_create(const char *target, const char *token, struct client **clientp,
-              struct err *err)
+client_create(const char *target, const char *token, const char *ca,
+              struct client **clientp, struct err *err)
 {
     const char *path = strncmp(target, "unix:", 5) ? NULL : target + 5;
 
@@ -46,10 +75,14 @@ client_create(const char *target, const char *token, struct client **clientp,
     client->base = xstrdup(path ? "http://localhost" : target);
     client->target = xstrdup(target);
     client->token = nullable_xstrdup(token);
+    client->ca = ca && *ca ? xstrdup(ca) : NULL;
 
     size_t n = strlen(client->base);
     while (n && client->base[n - 1] == '/') {
         client->base[--n] = '\0';
+    }
+    if (!strncmp(client->base, "https://", 8)) {
+        name_manager(client);
     }
     *clientp = client;
     return 0;
@@ -64,6 +97,8 @@ client_destroy(struct client *client)
         free(client->base);
         free(client->target);
         free(client->token);
+        free(client->ca);
+        curl_slist_free_all(client->connect_to);
         free(client);
     }
 }
@@ -86,6 +121,11 @@ prepare(struct client *client, const char *method, const char *path,
     if (client->socket) {
         curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, client->socket);
     }
+    if (client->ca) {
+        curl_easy_setopt(curl, CURLOPT_CAINFO, client->ca);
+        curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);   /* Nobody else. */
+    }
+    curl_easy_setopt(curl, CURLOPT_CONNECT_TO, client->connect_to);
     headers = curl_slist_append(headers, accept);
     headers = curl_slist_append(headers, "Expect:");
     if (client->token) {
@@ -103,6 +143,11 @@ connection_error(const struct client *client, CURLcode code, struct err *err)
     int error = (code == CURLE_COULDNT_CONNECT ? ECONNREFUSED
                  : code == CURLE_OPERATION_TIMEDOUT ? ETIMEDOUT : EIO);
 
+    if (code == CURLE_PEER_FAILED_VERIFICATION) {
+        return err_set(err, EACCES, "whoever is at %s is not the manager: its "
+                       "certificate names another, or is not of the CA in "
+                       "WATARI_CA", client->target);
+    }
     return err_set(err, error, "the manager at %s does not answer: %s",
                    client->target, curl_easy_strerror(code));
 }

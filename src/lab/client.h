@@ -10,10 +10,12 @@
 struct client;
 struct json;
 
-/* 'target' is "unix:PATH" or "http[s]://HOST:PORT"; 'token' is for the
- * latter, and may be null. */
-int client_create(const char *target, const char *token, struct client **,
-                  struct err *);
+/* 'target' is "unix:PATH" or "http[s]://HOST:PORT"; 'token' and the file 'ca'
+ * are for the latter, and may be null.  With a CA, a HOST that is an address
+ * has to prove that it is CLIENT_MANAGER; otherwise that it is HOST. */
+#define CLIENT_MANAGER "manager"
+int client_create(const char *target, const char *token, const char *ca,
+                  struct client **, struct err *);
 void client_destroy(struct client *);
 
 /* Sends a request to "/api/v1" + 'path', with 'body' unless it is null, and

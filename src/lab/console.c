@@ -32,7 +32,7 @@ find_socket(const struct state *state, const char *vm, char **path,
     struct client *client;
     struct json *reply = NULL;
 
-    int error = client_create(target, NULL, &client, err);
+    int error = client_create(target, NULL, NULL, &client, err);
     if (!error) {
         error = client_request(client, "GET", resource, NULL, &reply, err);
         client_destroy(client);

@@ -160,7 +160,7 @@ connect_manager(const struct state *state, struct client **client,
                 struct err *err)
 {
     char *target = xasprintf("unix:%s/manager/manager.sock", state->dir);
-    int error = client_create(target, NULL, client, err);
+    int error = client_create(target, NULL, NULL, client, err);
 
     free(target);
     return error;

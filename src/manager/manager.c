@@ -92,6 +92,9 @@ reload(struct manager *manager)
     }
     svec_destroy(&said);
     vlog_reopen_log_file();
+    if (good && api_renew_tls(manager->api, &manager->options->tls, &err)) {
+        VLOG_ERR("%s; the certificate that was goes on", err.text);
+    }
     if (good && read_token(manager->options, token, &err)) {
         VLOG_ERR("%s; the token that was goes on", err.text);
     } else if (good) {
@@ -172,6 +175,7 @@ manager_init(struct manager *manager)
         .listen = o->listen,
         .listen_fd = o->listen_fd ? o->listen_fd : -1,
         .token = token,
+        .tls = &o->tls,
     };
     struct err err;
 

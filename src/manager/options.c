@@ -30,7 +30,8 @@ static const struct setting rows[] = {
         "socket for the REST interface, without a token for root",
         .field.check = settings_check_path),
     ROW(listen, "listen", YAML_TEXT, "ADDRESS:PORT",
-        "where to listen for the REST interface, with a token",
+        "where to listen for the REST interface, with a token: by HTTPS "
+        "with a certificate, without on 127.0.0.1 or [::1] only",
         .field.check = check_listen),
     ROW(listen_fd, "listen-fd", YAML_INT, "NUMBER",
         "a TCP socket that listens already, instead of --listen",
@@ -128,6 +129,12 @@ check(const void *options_, struct problems *problems)
     }
     if ((o->listen || o->listen_fd) && !o->token_file) {
         problems_add(problems, "\"listen\" needs a \"token-file\"");
+    }
+    if (o->listen && !tls_is_on(&o->tls) && strncmp(o->listen, "127.", 4)
+        && strncmp(o->listen, "[::1]", 5)) {
+        problems_add(problems, "\"listen\" is %s, which needs "
+                     "\"private-key\", \"certificate\" and \"ca-cert\": "
+                     "HTTP without TLS is for this machine only", o->listen);
     }
     tls_check(&o->tls, NULL, problems);
     tls_check_remote(&o->tls, "store", o->store, problems);
