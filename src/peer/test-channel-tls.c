@@ -6,14 +6,11 @@
 #include "peer/channel.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 #include <cmocka.h>
 
 #include "jsonrpc.h"
@@ -27,8 +24,8 @@
 #include "uuid.h"
 
 #include "base/pki.h"
+#include "peer/test-channel.h"
 
-#define WAIT_MS 10000
 #define DAY 86400
 
 struct side {
@@ -88,39 +85,10 @@ turn(void)
     poll_block();
 }
 
-#define WAIT_UNTIL(CONDITION)                                           \
-    for (long long until_ = time_msec() + WAIT_MS; !(CONDITION); turn()) { \
-        if (time_msec() > until_) {                                     \
-            fail_msg("never: %s", #CONDITION);                          \
-        }                                                               \
-    }
-
-static void
-rest(int ms)
-{
-    for (long long until = time_msec() + ms; time_msec() < until; ) {
-        turn();
-    }
-}
-
 static bool
 has_said(const struct side *side, const char *part)
 {
     return side->said.length && strstr(side->said.string, part);
-}
-
-static int
-free_port(void)
-{
-    struct sockaddr_in sin = { .sin_family = AF_INET,
-                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t len = sizeof sin;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    assert_int_equal(bind(fd, (struct sockaddr *) &sin, sizeof sin), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *) &sin, &len), 0);
-    close(fd);
-    return ntohs(sin.sin_port);
 }
 
 static void

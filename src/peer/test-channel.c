@@ -1,7 +1,6 @@
 #include <config.h>
 
-/* Channels on loopback, in one process.  Time is real, but each wait for
- * something ends after WAIT_MS. */
+/* Channels on loopback, in one process. */
 
 #include "peer/channel.h"
 
@@ -11,9 +10,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <netinet/in.h>
-#include <unistd.h>
 #include <cmocka.h>
 
 #include "jsonrpc.h"
@@ -24,7 +20,8 @@
 #include "util.h"
 #include "uuid.h"
 
-#define WAIT_MS 10000
+#include "peer/test-channel.h"
+
 #define B_IS_AHEAD_US 5000000   /* B's wall clock. */
 
 /* Both sides of most tests. */
@@ -39,22 +36,6 @@ static struct side a = { .host = { { 0xa, 0, 0, 1 } } };
 static struct side b = { .host = { { 0xb, 0, 0, 1 } },
                          .ahead_us = B_IS_AHEAD_US };
 static const struct uuid move = { { 1, 2, 3, 4 } };
-
-static void turn(void);
-
-static int
-free_port(void)
-{
-    struct sockaddr_in sin = { .sin_family = AF_INET,
-                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t len = sizeof sin;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    assert_int_equal(bind(fd, (struct sockaddr *) &sin, sizeof sin), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *) &sin, &len), 0);
-    close(fd);
-    return ntohs(sin.sin_port);
-}
 
 static void
 begin(struct side *side)
@@ -127,21 +108,6 @@ turn(void)
     }
     poll_timer_wait(20);
     poll_block();
-}
-
-#define WAIT_UNTIL(CONDITION)                                           \
-    for (long long until_ = time_msec() + WAIT_MS; !(CONDITION); turn()) { \
-        if (time_msec() > until_) {                                     \
-            fail_msg("never: %s", #CONDITION);                          \
-        }                                                               \
-    }
-
-static void
-rest(int ms)
-{
-    for (long long until = time_msec() + ms; time_msec() < until; ) {
-        turn();
-    }
 }
 
 static void
