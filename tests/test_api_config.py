@@ -1,12 +1,13 @@
 """PUT /config: what is applied, what is refused and how that is said."""
 
 import json
+import time
 
 import pytest
 
-from apikit import (CONFIG, TABLES, changed, fixture_agent, fixture_applied,
+from apikit import (CONFIG, TABLES, Manager, changed, fixture_agent, fixture_applied,
                     fixture_manager, fixture_running, fixture_store)
-from storekit import ref
+from storekit import Store, ref
 
 
 def test_apply(applied):
@@ -206,3 +207,29 @@ def test_hundreds_of_vms(manager):
     vms = manager.get("/vms")[1]
     assert len(vms) == 400
     assert len({vm["mac"] for vm in vms}) == 400
+
+
+def test_many_vms(tmp_path):
+    """Each VM is compared with all others in one pass, also where none is in the document."""
+    def document(kind, number):
+        return {"sites": {"s": {"wan": "198.18.0.0/16", "hosts": ["h1"]}},
+                "networks": {"blue": {"prefix": "10.0.0.0/8"}},
+                "vms": {f"{kind}{i}": {"host": "h1", "network": "blue", "image": "mini",
+                                       "mac": f"52:54:{number:02x}:00:{i >> 8:02x}:{i & 255:02x}",
+                                       "address": f"10.{number}.{i >> 8}.{i & 255}"}
+                        for i in range(1, 1001)}}
+
+    store = Store(tmp_path)
+    manager = Manager(store)
+    try:
+        for wanted in document("a", 1), document("b", 2):
+            begin = time.monotonic()
+            for _ in range(2):
+                assert manager.call("PUT", "/config", wanted)[0] == 200
+            assert time.monotonic() - begin < 5         # It took half a minute.
+        wanted["vms"]["b1000"]["address"] = "10.1.3.232"
+        status, problem = manager.call("PUT", "/config", wanted)
+        assert status == 422 and "10.1.3.232 is a1000's" in str(problem["errors"])
+    finally:
+        manager.stop()
+        store.stop()

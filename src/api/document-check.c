@@ -7,6 +7,7 @@
 #include "packets.h"
 #include "util.h"
 
+#include "api/document-owners.h"
 #include "api/show.h"
 #include "base/problems.h"
 #include "store/hosts.h"
@@ -304,91 +305,33 @@ check_nic_addresses(const struct store *store,
     }
 }
 
-/* Do two interfaces of one network have a MAC or a home address in common?
- * Says so. */
+/* On one network nobody has a MAC or a home address of another.  From now on
+ * 'nic' has what is its own. */
 static void
-check_nic_pair(const char *where, const struct document_nic *nic,
-               const struct eth_addr *mac, const struct addr_pair *home,
-               const char *other, struct problems *problems)
+check_nic_unique(struct document_owners *owners, const struct document_vm *vm,
+                 const struct document_nic *nic, const char *where,
+                 struct problems *problems)
 {
-    if (eth_addr_equals(nic->mac, *mac)) {
+    const char *owner = document_owners_find_mac(owners, nic->network,
+                                                 nic->mac);
+
+    if (owner) {
         problems_add(problems, "%s.mac: "ETH_ADDR_FMT" is %s's", where,
-                     ETH_ADDR_ARGS(nic->mac), other);
+                     ETH_ADDR_ARGS(nic->mac), owner);
     }
     ADDR_FOR_EACH_FAMILY (f) {
+        const struct in6_addr *home = &nic->home.of[f];
         char text[ADDR_STRLEN];
 
-        if (!addr_is_none(&nic->home.of[f])
-            && addr_equals(&nic->home.of[f], &home->of[f])) {
+        owner = (addr_is_none(home) ? NULL
+                 : document_owners_find_home(owners, nic->network, home));
+        if (owner) {
             problems_add(problems, "%s.address%s: %s is %s's", where,
-                         f == ADDR_V6 ? "6" : "",
-                         addr_format(&nic->home.of[f], text), other);
+                         f == ADDR_V6 ? "6" : "", addr_format(home, text),
+                         owner);
         }
     }
-}
-
-/* 'rows' of another VM or endpoint of the store. */
-static void
-check_against_rows(const struct document_nic *nic, const char *where,
-                   struct dbrec_interface *const *rows, size_t n,
-                   const char *other, struct problems *problems)
-{
-    for (size_t i = 0; i < n; i++) {
-        struct interface interface;
-
-        if (rows[i]->network && !strcmp(rows[i]->network->name, nic->network)
-            && !rows_interface(rows[i], &interface, NULL)) {
-            check_nic_pair(where, nic, &interface.mac, &interface.home,
-                           other, problems);
-        }
-    }
-}
-
-static bool
-is_in_document(const struct document *document, const char *name,
-               bool is_endpoint)
-{
-    for (size_t i = 0; i < document->n_vms; i++) {
-        if (document->vms[i].is_endpoint == is_endpoint
-            && !strcmp(document->vms[i].name, name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void
-check_nic_unique(const struct store *store, const struct document *document,
-                 const struct document_vm *vm, const struct document_nic *nic,
-                 const char *where, struct problems *problems)
-{
-    const struct dbrec_endpoint *endpoint;
-    const struct dbrec_vm *row;
-
-    for (size_t i = 0; i < document->n_vms; i++) {
-        const struct document_vm *other = &document->vms[i];
-
-        for (size_t j = 0; j < other->n_nics; j++) {
-            if (&other->nics[j] < nic && other <= vm
-                && !strcmp(other->nics[j].network, nic->network)) {
-                check_nic_pair(where, nic, &other->nics[j].mac,
-                               &other->nics[j].home, other->name, problems);
-            }
-        }
-    }
-    DBREC_VM_FOR_EACH (row, store->idl) {
-        if (!is_in_document(document, row->name, false)) {
-            check_against_rows(nic, where, row->interfaces,
-                               row->n_interfaces, row->name, problems);
-        }
-    }
-    DBREC_ENDPOINT_FOR_EACH (endpoint, store->idl) {
-        if (!is_in_document(document, endpoint->name, true)) {
-            check_against_rows(nic, where, endpoint->interfaces,
-                               endpoint->n_interfaces, endpoint->name,
-                               problems);
-        }
-    }
+    document_owners_add(owners, nic->network, nic->mac, &nic->home, vm->name);
 }
 
 /* A VM or endpoint that exists must be as the document says. */
@@ -468,7 +411,8 @@ check_memory(const struct store *store, const struct document_vm *vm,
 
 static void
 check_vm(const struct store *store, const struct document *document,
-         const struct document_vm *vm, struct problems *problems)
+         struct document_owners *owners, const struct document_vm *vm,
+         struct problems *problems)
 {
     char *where = (document->create_only ? xstrdup(vm->name)
                    : xasprintf("%s.%s", vm->is_endpoint ? "endpoints" : "vms",
@@ -495,7 +439,7 @@ check_vm(const struct store *store, const struct document *document,
                     : xasprintf("%s.nics[%"PRIuSIZE"]", where, i));
 
         check_nic_addresses(store, document, &vm->nics[i], at, problems);
-        check_nic_unique(store, document, vm, &vm->nics[i], at, problems);
+        check_nic_unique(owners, vm, &vm->nics[i], at, problems);
         free(at);
     }
     free(where);
@@ -514,7 +458,10 @@ document_check(const struct store *store, const struct document *document,
     for (size_t i = 0; i < document->n_networks; i++) {
         check_network(store, document, &document->networks[i], problems);
     }
+
+    struct document_owners *owners = document_owners_create(store, document);
     for (size_t i = 0; i < document->n_vms; i++) {
-        check_vm(store, document, &document->vms[i], problems);
+        check_vm(store, document, owners, &document->vms[i], problems);
     }
+    document_owners_destroy(owners);
 }
