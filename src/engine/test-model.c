@@ -526,15 +526,17 @@ has_journal(int host)
 /* Of a host whose agent runs: is the guest there, and well, or is nothing
  * there at all? */
 static const char *
-check_host(int host, bool runs)
+check_host(int host, bool runs, bool lost)
 {
     const struct engine *e = world.hosts[host].engine;
     const struct guest *g = guest_find(e, &world.vm.uuid);
 
     if (runs && (!g || g->role != GUEST_OWN || g->told != VM_RUNNING)) {
         return "the guest runs, but has no owner";
-    } else if (!runs && world.hosts[host].qemu.state != VM_ABSENT
-               && !model.lost) {
+    } else if (!runs && g && g->told == VM_RUNNING) {
+        return "a guest that ended is shown as running";
+    } else if (!runs && !lost
+               && world.hosts[host].qemu.state != VM_ABSENT) {
         return "a QEMU is left";
     } else if (!hmap_is_empty(&e->outgoing) || !hmap_is_empty(&e->incoming)) {
         return "an agent does not let go of the migration";
@@ -546,6 +548,7 @@ check_host(int host, bool runs)
 const char *
 model_check_end(void)
 {
+    bool lost = model.lost && !world_n_running();
     bool on_d = world.hosts[HOST_D].qemu.state == VM_RUNNING;
     bool completed = world.migration.state == MOVE_COMPLETED;
     struct uuid interface = world_interface(-1);
@@ -554,18 +557,19 @@ model_check_end(void)
     if (!migration_state_is_final(world.migration.state)) {
         return "the migration never ends";
     } else if (world.migration.state == MOVE_STUCK) {
-        return model.lost ? NULL : "it is stuck though somebody knows";
+        return model.gone && lost ? NULL
+               : "it is stuck though somebody knows";
     } else if (!uuid_is_zero(&world.order.migration)) {
         return "it is still reserved";
-    } else if (!model.lost && !world_n_running()) {
+    } else if (!lost && !world_n_running()) {
         return "it runs nowhere";
-    } else if (!model.lost && completed != on_d) {
+    } else if (!lost && completed != on_d) {
         return "it does not run where the migration says";
     }
     int owner = completed ? HOST_D : HOST_S;
     if (!uuid_equals(&world.order.host, &world.hosts[owner].uuid)) {
         return "the store says that it is elsewhere";
-    } else if (!model.lost
+    } else if (!lost
                && (!bindings_find_newest(NULL, &interface, true, &binding)
                    || !uuid_equals(&binding.generation.host,
                                    &world.hosts[owner].uuid))) {
@@ -574,7 +578,7 @@ model_check_end(void)
     for (int host = 0; host < 2; host++) {
         const char *wrong
             = (model.dead[host] ? NULL
-               : check_host(host, !model.lost && owner == host));
+               : check_host(host, !lost && owner == host, lost));
 
         if (wrong) {
             return wrong;

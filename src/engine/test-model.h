@@ -45,7 +45,8 @@ struct model {
     bool dead[2];               /* S, D: the agent. */
     bool gone;                  /* D's whole host, for good. */
     bool person;                /* Has said where the guest runs. */
-    bool lost;                  /* The guest itself was killed. */
+    bool lost;                  /* The guest itself, perhaps: its QEMU was
+                                 * killed. */
     int ticks;
 };
 
