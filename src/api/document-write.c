@@ -273,12 +273,17 @@ write_vm(struct writer *writer, const struct document_vm *vm)
     struct dbrec_interface *interfaces[VM_MAX_NICS];
     struct dbrec_network *networks[VM_MAX_NICS];
 
-    if (session_vm(writer->store, vm->name)) {
-        return;                 /* All of it is pinned. */
+    const struct dbrec_vm *row = session_vm(writer->store, vm->name);
+    if (row) {
+        if (!row->host) {       /* The store was restored, see docs. */
+            dbrec_vm_verify_host(row);
+            dbrec_vm_set_host(row, host);
+            dbrec_vm_set_power(row, "stopped");
+        }
+        return;                 /* All else is pinned. */
     }
 
-    const struct dbrec_vm *row
-        = (writer->document->create_only
+    row = (writer->document->create_only
            ? dbrec_vm_insert_persist_uuid(writer->txn,
                                           &writer->document->insert)
            : dbrec_vm_insert(writer->txn));

@@ -11,7 +11,7 @@
 
 static const struct command_table *const tables[] = {
     &lab_commands, &vm_commands, &object_commands, &pki_commands,
-    &other_commands,
+    &store_commands, &other_commands,
 };
 
 const struct command *

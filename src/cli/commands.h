@@ -23,6 +23,6 @@ struct command_table {
     size_t n;
 };
 extern const struct command_table lab_commands, object_commands, vm_commands,
-    pki_commands, other_commands;
+    pki_commands, store_commands, other_commands;
 
 #endif /* cli/commands.h */

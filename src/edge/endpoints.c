@@ -137,6 +137,39 @@ bind_again(struct edge *edge, struct presence *p)
     bindings_delete(edge->c.store, &b.interface, &old);
 }
 
+/* Has the store been restored from a backup since 'p' was bound? */
+static bool
+is_of_older_store(const struct edge *edge, const struct presence *p)
+{
+    return (p->generation.counter
+            && p->generation.epoch < store_epoch(edge->c.store));
+}
+
+/* Tells a restored store that 'p' is here, and, if it was detected behind
+ * 'port' and is not in the backup, that there is such an endpoint at all. */
+static void
+renew_presence(struct edge *edge, struct presence *p,
+               const struct bridge_port *port)
+{
+    struct interface interface;
+
+    if (port->network[0] && interfaces_get(edge->c.store, &p->interface.uuid,
+                                           &interface, NULL)) {
+        endpoints_add_detected(edge->c.store, &p->interface);
+    }
+    p->generation.epoch = store_epoch(edge->c.store);
+    p->generation.counter++;
+
+    struct binding b = {
+        .interface = p->interface.uuid,
+        .generation = p->generation,
+        .mobile = p->mobile,
+        .active = true,
+    };
+    claims_keep(edge->c.store, &p->mobile, edge->wall_now);
+    bindings_put(edge->c.store, &b);
+}
+
 static bool
 lacks_mobile(const struct presence *p)
 {
@@ -159,6 +192,9 @@ present(struct edge *edge, struct presence *p, const struct bridge_port *port)
     if (networks_get(edge->c.store, &p->interface.network, &network, NULL)
         || (!p->generation.counter && !bind_presence(edge, p))) {
         return false;
+    }
+    if (is_of_older_store(edge, p)) {
+        renew_presence(edge, p, port);
     }
     if (lacks_mobile(p)) {
         bind_again(edge, p);

@@ -16,6 +16,9 @@ pool_run(struct edge *edge)
         claims_rest_unbound(edge->c.store, edge->wall_now);
         edge->swept = true;
     }
+    if (!claims_may_take(edge->c.store, edge->wall_now)) {
+        return;
+    }
     ADDR_FOR_EACH_FAMILY (family) {
         write_ticket *ticket = &edge->claiming[family];
         size_t n = claims_n_free(edge->c.store, family);

@@ -41,6 +41,7 @@ struct guest {
     uint64_t ticket;            /* The switch knows its ports. */
     write_ticket advance;       /* Of a start that takes a generation... */
     uint64_t advance_counter;   /* ...this one. */
+    bool lost;                  /* The store knows nothing of it. */
     unsigned int bridge_seqno;  /* When it was presented. */
     long long retry_at;         /* guest_present() failed; 0: it did not. */
     bool present;               /* guest_present() is done. */

@@ -14,6 +14,7 @@
 #include "hypervisor/hypervisor.h"
 #include "openflow/bridge.h"
 #include "store/bindings.h"
+#include "store/claims.h"
 #include "store/store.h"
 #include "store/vms.h"
 
@@ -55,17 +56,6 @@ advance(struct engine *e, struct guest *g, const struct vm_order *order)
     OVS_NOT_REACHED();
 }
 
-static void
-fail(struct engine *e, struct guest *g, const struct err *err)
-{
-    g->ended = true;
-    engine_note(e, "vm", g->vm.name, true, "cannot start \"%s\" on %s: %s",
-                g->vm.name, e->c.name, err->text);
-    if (g->generation.counter) {
-        guest_tell(e, g, VM_FAILED, err->text);
-    }
-}
-
 /* It runs, and only we do not get its ports in order. */
 static void
 try_again_later(struct engine *e, struct guest *g, const struct err *err)
@@ -76,6 +66,75 @@ try_again_later(struct engine *e, struct guest *g, const struct err *err)
                     g->vm.name, e->c.name, err->text);
     }
     g->retry_at = e->now_ms + RETRY_MS;
+}
+
+/* Is the store another one than that which gave 'g' its generation?  One that
+ * was restored from a backup does not know where guests are (see
+ * docs/schema.md), so what runs is right, and not the store. */
+static bool
+is_of_older_store(const struct engine *e, const struct guest *g,
+                  const struct vm_order *order)
+{
+    bool nowhere = order && uuid_is_zero(&order->host);
+
+    return (!g->stopping && !g->ended && g->told == VM_RUNNING
+            && (nowhere || (g->generation.counter
+                            && g->generation.epoch
+                            < store_epoch(e->c.store))));
+}
+
+/* Tells a restored store that 'g' runs here, with a newer generation than any
+ * that the backup could know. */
+static void
+renew(struct engine *e, struct guest *g, const struct vm_order *order)
+{
+    if (!order) {
+        if (!g->lost) {
+            g->lost = true;
+            engine_note(e, "vm", g->vm.name, true, "\"%s\" runs on %s, but "
+                        "the store, which was restored, does not know it: it "
+                        "is left alone", g->vm.name, e->c.name);
+        }
+        return;
+    }
+    if (!g->present) {
+        /* Found by a new agent, which does not know its addresses, either. */
+        struct err err = ERR_INIT;
+        int error = guest_present(e, g, DATAPATH_DIRECT, &err);
+
+        if (error && error != EINPROGRESS) {
+            try_again_later(e, g, &err);
+        }
+        if (error) {
+            return;
+        }
+    }
+    if (g->generation.epoch == store_epoch(e->c.store)) {
+        return;                 /* A manager is to see it. */
+    }
+    g->generation = (struct generation) {
+        .epoch = store_epoch(e->c.store),
+        .counter = MAX(order->counter, g->generation.counter) + 1,
+        .host = e->c.host,
+    };
+    for (size_t i = 0; i < g->vm.n_nics; i++) {
+        claims_keep(e->c.store, &g->nics[i].mobile, e->now.wall_us / 1000);
+    }
+    guest_tell(e, g, VM_RUNNING, "");
+    guest_bind(e, g, true);
+    engine_note(e, "vm", g->vm.name, false, "\"%s\" runs on %s, the restored "
+                "store is told", g->vm.name, e->c.name);
+}
+
+static void
+fail(struct engine *e, struct guest *g, const struct err *err)
+{
+    g->ended = true;
+    engine_note(e, "vm", g->vm.name, true, "cannot start \"%s\" on %s: %s",
+                g->vm.name, e->c.name, err->text);
+    if (g->generation.counter) {
+        guest_tell(e, g, VM_FAILED, err->text);
+    }
 }
 
 static void
@@ -160,7 +219,9 @@ guest_run(struct engine *e, struct guest *g, const struct vm_order *order)
     if (g->role != GUEST_OWN) {
         return;                 /* A migration has it. */
     }
-    if (!order || !order->power || g->stopping || is_superseded(e, g)) {
+    if (is_of_older_store(e, g, order)) {
+        renew(e, g, order);
+    } else if (!order || !order->power || g->stopping || is_superseded(e, g)) {
         stop(e, g);
     } else if (!g->ended) {
         start(e, g, order);
@@ -188,7 +249,9 @@ guests_adopt(struct engine *e)
         struct vm_order order;
 
         bool ours = (!vms_get(e->c.store, &infos[i].vm, &order, NULL)
-                     && uuid_equals(&order.host, &e->c.host));
+                     && (uuid_equals(&order.host, &e->c.host)
+                         || (uuid_is_zero(&order.host)
+                             && infos[i].state == VM_RUNNING)));
         if (!guest_find(e, &infos[i].vm)
             && (infos[i].state == VM_LISTENING
                 || (infos[i].state == VM_FAILED && !ours))) {
@@ -201,6 +264,9 @@ guests_adopt(struct engine *e)
             continue;
         }
         struct guest *g = guest_adopt(e, &order.vm, GUEST_OWN);
+        if (uuid_is_zero(&order.host)) {
+            g->told = VM_RUNNING;       /* The store was restored. */
+        }
         engine_note(e, "vm", g->vm.name, false, "found \"%s\" running on %s",
                     g->vm.name, e->c.name);
     }

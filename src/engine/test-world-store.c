@@ -513,6 +513,15 @@ claims_n_available(const struct store *store OVS_UNUSED,
     return 0;
 }
 
+/* This store is never restored from a backup. */
+write_ticket
+claims_keep(struct store *store OVS_UNUSED,
+            const struct addr_pair *pair OVS_UNUSED,
+            long long wall_now OVS_UNUSED)
+{
+    OVS_NOT_REACHED();
+}
+
 write_ticket
 claims_rest(struct store *store, const struct addr_pair *pair,
             long long wall_now OVS_UNUSED)

@@ -11,6 +11,7 @@
 #include "store/access.h"
 #include "store/rows.h"
 #include "store/session.h"
+#include "store/settle.h"
 
 /* A row that may go, and how old it is. */
 struct candidate {
@@ -79,9 +80,10 @@ build_access(struct store *store, struct ovsdb_idl_txn *txn,
 }
 
 static int
-build(struct store *store, struct ovsdb_idl_txn *txn, const void *order,
+build(struct store *store, struct ovsdb_idl_txn *txn, const void *order_,
       struct err *err OVS_UNUSED)
 {
+    const struct order *order = order_;
     struct candidates events = { NULL, 0, 0 }, migrations = { NULL, 0, 0 };
     const struct dbrec_global *global = session_global(store);
     const struct dbrec_migration *migration;
@@ -91,6 +93,7 @@ build(struct store *store, struct ovsdb_idl_txn *txn, const void *order,
         global = dbrec_global_insert(txn);
         dbrec_global_set_epoch(global, 1);
     }
+    settle_vms(store, txn, order->wall_now);
     build_access(store, txn, global, order);
     DBREC_EVENT_FOR_EACH (event, store->idl) {
         add(&events, &event->header_, event->time);

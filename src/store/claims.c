@@ -115,6 +115,17 @@ build_add(struct store *store, struct ovsdb_idl_txn *txn, const void *data_,
                            data->family == ADDR_V4 ? 4 : 6);
 }
 
+/* A store's epoch is the second in which it was restored, see docs/schema.md;
+ * one that never was has the epoch 1. */
+bool
+claims_may_take(const struct store *store, long long wall_now)
+{
+    long long restored = store_epoch(store) * 1000LL;
+
+    return (wall_now < restored
+            || wall_now >= restored + CLAIM_QUARANTINE_MS);
+}
+
 write_ticket
 claims_add(struct store *store, enum addr_family family, size_t n,
            long long wall_now)
@@ -257,6 +268,41 @@ build_rest(struct store *store, struct ovsdb_idl_txn *txn OVS_UNUSED,
     return build_state(store, data, "resting");
 }
 
+static int
+build_keep(struct store *store, struct ovsdb_idl_txn *txn, const void *data_,
+           struct err *err)
+{
+    const struct claim_update *data = data_;
+    const struct dbrec_host *host = session_own_host(store);
+
+    if (!host || !host->site) {
+        return err_set(err, EAGAIN, "this host is not registered");
+    }
+    ADDR_FOR_EACH_FAMILY (f) {
+        const struct in6_addr *address = &data->pair.of[f];
+        char text[ADDR_STRLEN];
+
+        if (addr_is_none(address)) {
+            continue;
+        }
+        const struct dbrec_claim *claim = find_claim(store, address);
+        if (!claim) {
+            claim = dbrec_claim_insert(txn);
+            dbrec_claim_set_address(claim, addr_format(address, text));
+            dbrec_claim_set_site(claim, host->site);
+            dbrec_claim_set_host(claim, host);
+            dbrec_claim_set_writer(claim, session_writer(host));
+        } else if (claim->host != host) {
+            return err_set(err, EBUSY, "%s is claimed by host \"%s\"",
+                           claim->address,
+                           claim->host ? claim->host->name : "?");
+        }
+        dbrec_claim_set_state(claim, "used");
+        dbrec_claim_set_since(claim, data->now);
+    }
+    return 0;
+}
+
 /* All updates of claims have the same key, hence stay in order. */
 static const struct uuid update_key = { { 0, 0, 0, 1 } };
 
@@ -272,7 +318,7 @@ claims_take(struct store *store, enum addr_family family, long long wall_now,
     size_t n;
     const struct dbrec_claim *claim = find_free(store, family, &n, &address);
 
-    if (!claim) {
+    if (!claim || !claims_may_take(store, wall_now)) {
         return err_set(err, ENOENT, "this host has no free mobile IPv%d "
                        "address claimed", family == ADDR_V4 ? 4 : 6);
     }
@@ -283,6 +329,19 @@ claims_take(struct store *store, enum addr_family family, long long wall_now,
     write_queue(store, &class, &update_key, &data, sizeof data);
     *out = address;
     return 0;
+}
+
+write_ticket
+claims_keep(struct store *store, const struct addr_pair *pair,
+            long long wall_now)
+{
+    static const struct write_class class = {
+        .what = "keeping a mobile address",
+        .build = build_keep,
+    };
+    struct claim_update data = { .pair = *pair, .now = wall_now };
+
+    return write_queue(store, &class, &update_key, &data, sizeof data);
 }
 
 write_ticket

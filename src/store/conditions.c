@@ -121,15 +121,16 @@ uuid_set_sort(struct uuid_set *set)
     set->n = n;
 }
 
-/* Does this host need the networks of 'vm'?  If it is to be here, and if a
- * migration brings it. */
+/* Does this host need the networks of 'vm'?  If it is to be here, if a
+ * migration brings it, and as long as a restored store does not know where
+ * it is. */
 static bool
 vm_concerns_us(const struct store *store, const struct dbrec_vm *vm)
 {
     const struct uuid *us = &store->host;
     const struct dbrec_migration *migration = vm->migration;
 
-    return (uuid_equals(ROW_UUID(vm->host), us)
+    return (!vm->host || uuid_equals(ROW_UUID(vm->host), us)
             || (migration && (uuid_equals(ROW_UUID(migration->source), us)
                               || uuid_equals(ROW_UUID(migration->destination),
                                              us))));
@@ -242,6 +243,7 @@ set_conditions(struct store *store)
         dbrec_claim_add_clause_host(&claims, OVSDB_F_EQ, host);
         dbrec_claim_add_clause_site(&claims, OVSDB_F_EQ, site);
         dbrec_vm_add_clause_host(&vms, OVSDB_F_EQ, host);
+        dbrec_vm_add_clause_host(&vms, OVSDB_F_EQ, NULL);
         dbrec_vm_add_clause_migration(&vms, OVSDB_F_NE, NULL);
         dbrec_endpoint_add_clause_host(&endpoints, OVSDB_F_EQ, host);
         dbrec_instance_add_clause_host(&instances, OVSDB_F_EQ, host);

@@ -34,6 +34,10 @@ void
 store_lock_run(struct store_lock *lock)
 {
     ovsdb_idl_run(lock->idl);
+    if (!ovsdb_idl_is_connected(lock->idl)) {
+        /* It reads nothing, so any history is good enough. */
+        ovsdb_idl_reset_min_index(lock->idl);
+    }
 }
 
 void

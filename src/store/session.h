@@ -67,6 +67,8 @@ struct store {
     size_t n_present;
     struct uuid asked_host, asked_site;
     bool in_sync;               /* Has this connection brought rows? */
+    bool one_server;            /* There is no other to connect to. */
+    long long away_since;       /* Not in sync; 0: it is. */
     bool settled;               /* Does the replica match them? */
 
     /* Changes that nobody has taken yet. */

@@ -17,6 +17,10 @@
 #define PROBE_INTERVAL_MS 60000
 #define CLUSTER_PROBE_INTERVAL_MS 10000
 
+/* So long after the last server of a cluster was lost we take one whose
+ * history is shorter than what we have seen. */
+#define HISTORY_PATIENCE_MS 10000
+
 struct change {
     struct store_change change;
     struct ovs_list node;       /* In 'changes'. */
@@ -67,9 +71,10 @@ store_create(const char *remote, const char *host)
 
     store->idl = ovsdb_idl_create(remote, &dbrec_idl_class, false, true);
     ovsdb_idl_set_leader_only(store->idl, false);
-    ovsdb_idl_set_probe_interval(store->idl, strchr(remote, ',')
-                                 ? CLUSTER_PROBE_INTERVAL_MS
-                                 : PROBE_INTERVAL_MS);
+    store->one_server = !strchr(remote, ',');
+    ovsdb_idl_set_probe_interval(store->idl, store->one_server
+                                 ? PROBE_INTERVAL_MS
+                                 : CLUSTER_PROBE_INTERVAL_MS);
     for (size_t i = 0; i < N_STORE_TABLES; i++) {
         ovsdb_idl_add_table(store->idl, tables[i]);
         for (size_t j = 0; j < tables[i]->n_columns; j++) {
@@ -119,6 +124,25 @@ store_destroy(struct store *store)
     }
 }
 
+/* The IDL refuses a server whose log is shorter than that of the last one:
+ * in a cluster it lags behind.  But a store that was restored from a backup
+ * begins a new log.  Where no other server is left, or none does better for
+ * a while, that is what has happened. */
+static void
+accept_history(struct store *store, long long now)
+{
+    if (store->in_sync) {
+        store->away_since = 0;
+        return;
+    }
+    if (!store->away_since) {
+        store->away_since = now;
+    }
+    if (store->one_server || now >= store->away_since + HISTORY_PATIENCE_MS) {
+        ovsdb_idl_reset_min_index(store->idl);
+    }
+}
+
 void
 store_run(struct store *store, long long now)
 {
@@ -134,6 +158,7 @@ store_run(struct store *store, long long now)
     } else if (!store->settled) {
         conditions_run(store);
     }
+    accept_history(store, now);
     write_run(store, now);
 }
 
