@@ -77,8 +77,10 @@ struct store {
     struct hmap binding_interfaces;     /* Binding row -> interface. */
 
     /* Writes. */
-    struct ovs_list writes;
+    struct ovs_list writes;     /* In the order of their tickets. */
+    struct hmap writes_by_ticket, writes_by_key;
     size_t n_writes;
+    size_t n_blocked;           /* Of them. */
     write_ticket last_ticket;
     struct write *committing;
     struct ovsdb_idl_txn *txn;

@@ -6,9 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hash.h"
+#include "openvswitch/hmap.h"
 #include "openvswitch/poll-loop.h"
 #include "ovsdb-idl.h"
 #include "util.h"
+#include "uuid.h"
 
 #include "store/session.h"
 
@@ -21,6 +24,7 @@
 
 struct write {
     struct ovs_list node;
+    struct hmap_node ticket_node, key_node;
     write_ticket ticket;
     const struct write_class *class;
     struct uuid key;
@@ -63,7 +67,8 @@ write_result(const struct store *store, write_ticket ticket, struct err *err)
     }
 
     const struct write *write;
-    LIST_FOR_EACH (write, node, &store->writes) {
+    HMAP_FOR_EACH_WITH_HASH (write, ticket_node, hash_uint64(ticket),
+                             &store->writes_by_ticket) {
         if (write->ticket == ticket) {
             return WRITE_PENDING;
         }
@@ -82,6 +87,8 @@ void
 write_init(struct store *store)
 {
     ovs_list_init(&store->writes);
+    hmap_init(&store->writes_by_ticket);
+    hmap_init(&store->writes_by_key);
 }
 
 void
@@ -96,6 +103,8 @@ write_destroy(struct store *store)
         free_data(write);
         free(write);
     }
+    hmap_destroy(&store->writes_by_ticket);
+    hmap_destroy(&store->writes_by_key);
     for (size_t i = 0; i < WRITE_MAX_RESULTS; i++) {
         free(store->results[i].err);
     }
@@ -111,7 +120,8 @@ write_queue(struct store *store, const struct write_class *class,
     struct write *write;
 
     if (class->replace) {
-        LIST_FOR_EACH (write, node, &store->writes) {
+        HMAP_FOR_EACH_WITH_HASH (write, key_node, uuid_hash(key),
+                                 &store->writes_by_key) {
             if (write != store->committing && write->class == class
                 && uuid_equals(&write->key, key)) {
                 free_data(write);
@@ -127,6 +137,9 @@ write_queue(struct store *store, const struct write_class *class,
     write->key = *key;
     write->data = xmemdup(data, size);
     ovs_list_push_back(&store->writes, &write->node);
+    hmap_insert(&store->writes_by_ticket, &write->ticket_node,
+                hash_uint64(write->ticket));
+    hmap_insert(&store->writes_by_key, &write->key_node, uuid_hash(key));
     store->n_writes++;
 
     write_ticket ticket = write->ticket;
@@ -184,7 +197,7 @@ write_wait(struct store *store)
         /* Times may have passed that only write_run() can clear. */
     } else if (store->retry_at) {
         poll_timer_wait_until(store->retry_at);
-    } else {
+    } else if (store->n_blocked) {
         const struct write *write;
 
         /* Those that wait for rows are woken by their arrival. */
@@ -202,11 +215,10 @@ is_overtaking(const struct store *store, const struct write *write)
 {
     const struct write *earlier;
 
-    LIST_FOR_EACH (earlier, node, &store->writes) {
-        if (earlier == write) {
-            return false;
-        }
-        if (uuid_equals(&earlier->key, &write->key)) {
+    HMAP_FOR_EACH_WITH_HASH (earlier, key_node, uuid_hash(&write->key),
+                             &store->writes_by_key) {
+        if (earlier->ticket < write->ticket
+            && uuid_equals(&earlier->key, &write->key)) {
             return true;
         }
     }
@@ -238,6 +250,7 @@ block(struct store *store, struct write *write, long long now,
 {
     if (!write->blocked) {
         write->blocked = true;
+        store->n_blocked++;
         write->blocked_until = now + BLOCKED_MAX_MS;
     }
     write->blocked_seqno = ovsdb_idl_get_seqno(store->idl);
@@ -250,6 +263,9 @@ expire(struct store *store, long long now)
 {
     struct write *write;
 
+    if (!store->n_blocked) {
+        return;
+    }
     LIST_FOR_EACH_SAFE (write, node, &store->writes) {
         if (write->blocked && now >= write->blocked_until
             && write != store->committing) {
@@ -365,6 +381,7 @@ static void
 deny(struct store *store, struct write *write, long long now,
      const struct err *err)
 {
+    store->n_blocked += !write->blocked;
     write->blocked = write->denied = true;
     write->blocked_until = now + DENIED_MS;
     write->blocked_err = *err;
@@ -431,7 +448,10 @@ finish(struct store *store, struct write *write, enum write_result result,
     slot->err = err ? xmemdup(err, sizeof *err) : NULL;
 
     ovs_list_remove(&write->node);
+    hmap_remove(&store->writes_by_ticket, &write->ticket_node);
+    hmap_remove(&store->writes_by_key, &write->key_node);
     store->n_writes--;
+    store->n_blocked -= write->blocked;
     free_data(write);
     free(write);
 }
