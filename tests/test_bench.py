@@ -73,6 +73,7 @@ def test_list():
     (["handover", "-o", "xml"], "-o"),
     (["handover", "again"], "too many"),
     (["faults", "--rows", "link-nowhere"], 'has no row "link-nowhere"'),
+    (["walk", "--seed", "0"], "--seed"),
 ])
 def test_usage(args, words):
     result = bench(*args)
@@ -178,6 +179,25 @@ def test_faults():
     assert results["source-agent-granted"] == "completed"
     checks = {check["name"] for check in document["checks"]}
     assert {f"{row}.{figure}" for row in rows for figure in ("ended", "one_copy", "lost")} <= checks
+    assert remains() == []
+
+
+def test_walk():
+    """One round of the random walk; the seed says what happens in it."""
+    needs_mini()
+    result = bench("walk", "--runs", 1, "--seed", 5, "-o", "json")
+    assert result.stderr.startswith("seed 5:")
+    document = json.loads(result.stdout)
+    check_document(document)
+    assert document["machine"]["seed"] == "5"
+    (row,) = document["rows"]
+    assert [move["vm"] for move in row["moves"]] == ["web1", "web2", "web3"]
+    assert row["harms"] and row["samples"] > 20
+    documented = (ROOT / "docs/benchmarks.md").read_text()
+    for check in document["checks"]:
+        assert check["ok"], row
+        assert f"`{check['name']}`" in documented
+    assert result.returncode == 0
     assert remains() == []
 
 

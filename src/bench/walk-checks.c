@@ -10,6 +10,8 @@
 #include "util.h"
 
 /* Names of checks are walk.FIGURE; docs/benchmarks.md lists them. */
+
+/* Of each round. */
 static const struct {
     const char *figure, *unit;
 } promises[] = {
@@ -45,6 +47,21 @@ count(const struct document *d, const char *figure)
     return n;
 }
 
+/* Connections are looked at only once, at the end of a lab. */
+static void
+check_connections(struct document *d)
+{
+    static const char name[] = "walk.tcp_silent", figure[] = "tcp_silent";
+
+    if (series_has(d, "walk", WALK_SCHEME, figure)) {
+        document_check(d, name, series_sum(d, "walk", WALK_SCHEME, figure),
+                       "connections", "==", 0);
+    } else {
+        document_check_missing(d, name, "connections", "==", 0,
+                               "it was not measured");
+    }
+}
+
 void
 walk_check(struct document *d)
 {
@@ -74,4 +91,5 @@ walk_check(struct document *d)
                                    "no round was begun");
         }
     }
+    check_connections(d);
 }

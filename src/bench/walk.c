@@ -90,7 +90,7 @@ count_probes(struct walk *w, struct err *err)
                               w->walked[i].row, err);
     }
     if (!error && w->n_walked) {
-        json_object_put(w->walked[w->n_walked - 1].row, "silent_connections",
+        json_object_put(w->walked[w->n_walked - 1].row, "tcp_silent",
                         json_integer_create(
                             walk_talk_count_silent(w->talk)));
     }
