@@ -569,6 +569,24 @@ def test_take_back(hosts, vm):
     assert a.state(vm) == "running" and a.can_ping()
 
 
+def test_dead_before_the_grant_was_read_is_refused(hosts, vm):
+    """Killed, but not yet known to be dead: what QEMU has not read it has not obeyed."""
+    a, b = hosts
+    copy(a, b, vm)
+    a.do("proceed", vm)
+    b.event("migration", "completed")
+    os.kill(b.pid(vm), signal.SIGSTOP)
+    granting = b.begin("grant", vm)
+    wait_for(lambda: (b.folder(vm) / "granted").exists(), what="the grant")
+    os.kill(b.pid(vm), signal.SIGKILL)
+    with pytest.raises(Refused) as e:
+        b.end(granting)
+    assert os.strerror(e.value.code) == "Exec format error"
+    assert not (b.folder(vm) / "granted").exists()
+    a.do("take-back", vm)
+    assert a.state(vm) == "running" and a.can_ping()
+
+
 def test_dead_after_grant_is_not_refused(hosts, vm):
     a, b = hosts
     switch_over(a, b, vm)
@@ -743,11 +761,23 @@ def test_watchdog_when_command_is_lost(tmp_path, status):
             def say(what):
                 print(json.dumps(what), file=qemu, flush=True)
 
+            def read_command():
+                """A command is complete with its last brace, as for a real QEMU."""
+                text = ""
+                while True:
+                    byte = qemu.read(1)
+                    if not byte:
+                        return None
+                    text += byte
+                    try:
+                        return json.loads(text)
+                    except ValueError:
+                        pass
+
             def obey(result):
-                line = qemu.readline()
-                if not line:
+                command = read_command()
+                if not command:
                     return None
-                command = json.loads(line)
                 say({"return": result, "id": command["id"]})
                 return command["execute"]
 

@@ -78,6 +78,14 @@ call_is_pending(const struct qemu_vm *vm, enum call_id id)
     return vm->calls[id].n > 0;
 }
 
+bool
+call_was_unread(const struct qemu_vm *vm, enum call_id id)
+{
+    const struct call *c = &vm->calls[id];
+
+    return c->n && qmp_was_unread(vm->qmp, c->ids[c->n - 1]);
+}
+
 int
 call_end_with_results(struct qemu_vm *vm, enum call_id id,
                       struct json *results[], size_t n, struct err *err)

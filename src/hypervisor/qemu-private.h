@@ -194,6 +194,9 @@ int call_end(struct qemu_vm *, enum call_id, struct err *);
 int call_end_with_results(struct qemu_vm *, enum call_id,
                           struct json *results[], size_t n, struct err *);
 bool call_is_pending(const struct qemu_vm *, enum call_id);
+
+/* Has its QEMU died before it had read all of the last command of the call? */
+bool call_was_unread(const struct qemu_vm *, enum call_id);
 void calls_clear(struct qemu_vm *);
 
 /* Members of QEMU's objects; "" and 0 where there is none of this type. */

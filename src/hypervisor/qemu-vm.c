@@ -53,6 +53,7 @@ vm_detach(struct qemu_vm *vm)
     qemu_process_close(vm->process);
     vm->process = NULL;
     vm->reconnect_at = 0;
+    vm->haste_until = 0;
 }
 
 void
@@ -356,12 +357,24 @@ last_words(const struct qemu_vm *vm, char *line, size_t size)
     ovs_strlcpy(line, start, size);
 }
 
+/* It was granted, but has it certainly not run?  QEMU would not let it, or had
+ * died before it read that it might. */
+static bool
+has_never_run(const struct qemu_vm *vm)
+{
+    return (vm->cont_refused
+            || (vm->incoming && vm->state != VM_SENT
+                && call_was_unread(vm, CALL_GRANT)));
+}
+
 /* Its QEMU has ended, for which 'how' is the kernel's word. */
 static void
 vm_ended(struct qemu_vm *vm, const char *how)
 {
+    bool never = has_never_run(vm);
+
     vm_detach(vm);
-    if (vm->cont_refused) {
+    if (never) {
         /* It never ran, whatever was intended. */
         qemu_vm_set_mark(vm, "granted", NULL, NULL);
         vm->granted = false;

@@ -61,6 +61,8 @@ struct qmp {
     size_t n_message;           /* Bytes of it so far. */
 
     struct ds output;           /* Held back until QEMU has greeted. */
+    uint64_t last_id;           /* Of the last command in it. */
+    bool unread;                /* Of what left, QEMU has not read all. */
     size_t n_sent;              /* Bytes of 'output' that have left. */
     struct ovs_list passed;     /* Of struct passed, by 'at'. */
 
@@ -183,6 +185,8 @@ qmp_read(struct qmp *q)
         } else if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
             break;
         } else {
+            /* Unix sockets: a peer that is closed with something unread. */
+            q->unread = n < 0 && errno == ECONNRESET;
             qmp_fail(q, n ? errno : ECONNRESET, "%s",
                      n ? ovs_strerror(errno) : "QEMU closed the session");
         }
@@ -249,6 +253,8 @@ qmp_status(const struct qmp *q, struct err *err)
     return err_set(err, q->error.code, "%s", q->error.text);
 }
 
+/* A command's last byte is the one that completes it: as long as QEMU has not
+ * read all, it has not begun to obey. */
 static void
 qmp_put(struct qmp *q, uint64_t id, const char *name, struct json *arguments)
 {
@@ -258,8 +264,8 @@ qmp_put(struct qmp *q, uint64_t id, const char *name, struct json *arguments)
         json_object_put(object, "arguments", arguments);
     }
     json_object_put(object, "id", json_integer_create(id));
-    json_to_ds(object, JSSF_SORT, &q->output);
     ds_put_char(&q->output, '\n');
+    json_to_ds(object, JSSF_SORT, &q->output);
     json_destroy(object);
 }
 
@@ -280,6 +286,7 @@ qmp_send(struct qmp *q, const char *name, struct json *arguments)
     ovs_list_push_back(&q->commands, &c->node);
     q->n_commands++;
     qmp_put(q, id, name, arguments);
+    q->last_id = id;
     return id;
 }
 
@@ -390,6 +397,12 @@ qmp_reply(struct qmp *q, uint64_t id, struct json **result, struct err *err)
     }
     command_destroy(q, c);
     return error;
+}
+
+bool
+qmp_was_unread(const struct qmp *q, uint64_t id)
+{
+    return q->state == QMP_DEAD && q->unread && id == q->last_id;
 }
 
 void

@@ -67,6 +67,10 @@ void qmp_flush(struct qmp *);
  * the session died. */
 int qmp_reply(struct qmp *, uint64_t id, struct json **result, struct err *);
 
+/* Has the session died with 'id' unread?  Then QEMU has not obeyed it, and
+ * never will.  True only where that is certain. */
+bool qmp_was_unread(const struct qmp *, uint64_t id);
+
 /* Nobody will fetch the reply to 'id'. */
 void qmp_forget(struct qmp *, uint64_t id);
 

@@ -19,7 +19,7 @@
 #include "util.h"
 
 #define GREETING "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n"
-#define HELLO "{\"execute\":\"qmp_capabilities\",\"id\":0}\n"
+#define HELLO "\n{\"execute\":\"qmp_capabilities\",\"id\":0}"
 
 static void
 feed(struct qmp *q, const char *text)
@@ -78,9 +78,9 @@ test_commands_wait_for_greeting(void **state)
     qmp_send(q, "query-status", NULL);
     feed(q, GREETING);
     expect_output(q, HELLO
-                  "{\"arguments\":{\"uri\":\"tcp:[::1]:0\"},"
-                  "\"execute\":\"migrate\",\"id\":1}\n"
-                  "{\"execute\":\"query-status\",\"id\":2}\n");
+                  "\n{\"arguments\":{\"uri\":\"tcp:[::1]:0\"},"
+                  "\"execute\":\"migrate\",\"id\":1}"
+                  "\n{\"execute\":\"query-status\",\"id\":2}");
     qmp_destroy(q);
 }
 
@@ -324,6 +324,50 @@ test_descriptors(void **state)
     free(path);
 }
 
+/* A QEMU that dies before it has read all of the last command, or after. */
+static void
+test_unread(void **state)
+{
+    static const struct {
+        int left;               /* Bytes that it has not read. */
+        bool unread;
+    } rows[] = { { 0, false }, { 1, true }, { 20, true } };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char dir[] = "/tmp/test-qmp-XXXXXX", text[4096];
+        assert_non_null(mkdtemp(dir));
+        char *path = xasprintf("%s/s", dir);
+        int listener = make_unix_socket(SOCK_STREAM, false, path, NULL);
+        assert_int_equal(listen(listener, 1), 0);
+
+        struct qmp *q = qmp_create();
+        qmp_connect(q, path, 1000);
+        uint64_t first = qmp_send(q, "first", NULL);
+        uint64_t last = qmp_send(q, "last", NULL);
+        qmp_run(q, 0);
+        int qemu = accept(listener, NULL, NULL);
+        assert_int_equal(write(qemu, GREETING, strlen(GREETING)),
+                         strlen(GREETING));
+        qmp_run(q, 1);
+        ssize_t n = recv(qemu, text, sizeof text, MSG_PEEK);
+        assert_true(n > rows[i].left);
+        assert_int_equal(read(qemu, text, n - rows[i].left),
+                         n - rows[i].left);
+        assert_false(qmp_was_unread(q, last));
+        close(qemu);
+        qmp_run(q, 2);
+        assert_int_equal(qmp_status(q, NULL), ECONNRESET);
+        assert_int_equal(qmp_was_unread(q, last), rows[i].unread);
+        assert_false(qmp_was_unread(q, first));
+
+        qmp_destroy(q);
+        close(listener);
+        unlink(path);
+        rmdir(dir);
+        free(path);
+    }
+}
+
 static void
 test_nobody_listens(void **state)
 {
@@ -352,6 +396,7 @@ main(void)
         cmocka_unit_test(test_oversized),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_descriptors),
+        cmocka_unit_test(test_unread),
         cmocka_unit_test(test_nobody_listens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
