@@ -54,7 +54,7 @@ forget(struct edge *edge, const struct binding *b)
     }
 }
 
-/* EAGAIN if rows are missing yet. */
+/* EAGAIN if rows are missing yet that matter. */
 static int
 recall(struct edge *edge, const struct binding *b)
 {
@@ -67,7 +67,7 @@ recall(struct edge *edge, const struct binding *b)
     if (interfaces_get(edge->c.store, &b->interface, &interface, NULL)
         || networks_get(edge->c.store, &interface.network, &network, NULL)
         || !datapath_find_interface(dp, &b->interface)) {
-        return EAGAIN;
+        return is_newest(edge, b) ? EAGAIN : ENOENT;
     }
     number = of_switch_cookie_port(edge->c.of_switch,
                                    datapath_here_cookie(dp, &b->interface));

@@ -663,6 +663,13 @@ test_elsewhere(void **state OVS_UNUSED)
     newer.generation.counter++;
     newer.generation.host = them;
     w.bindings[w.n_bindings++] = newer;
+    w.hidden = true;            /* Nobody waits for rows of another's. */
+    restart(true);
+    run(50);
+    assert_true(edge_is_complete(w.edge));
+    assert_null(here());
+
+    w.hidden = false;
     restart(true);
     run(50);
     assert_true(edge_is_complete(w.edge));
