@@ -392,6 +392,28 @@ def test_asked_for_when_the_store_dies(store, world, t1):
     assert t1("newest", nic) == "1 active 198.18.2.100"
 
 
+def test_restored(store, world, t1, tmp_path):
+    """A store with a shorter history is accepted, and says where nothing is."""
+    backup = tmp_path / "backup"
+    t1("bind", world.interface, 1, 1, "active", "198.18.1.100")
+    with open(backup, "wb") as file:
+        subprocess.run(["ovsdb-client", "backup", store.remote, "Watari"], check=True,
+                       stdout=file)
+    for counter in range(2, 30):
+        store.update("VM", world.vm, generation=counter)
+    t1("changes", 100)
+    store.stop()
+    store.db.rename(tmp_path / "old.db")
+    subprocess.run([storekit.BUILD / "watari", "store", "restore", backup, store.db,
+                    f"unix:{tmp_path}/raft.sock"], check=True)
+    store.start()
+    wait_for(lambda: t1("changes", 100) and not t1("list").endswith("epoch:1"),
+             what="the restored store")
+    vm = store.row("VM", world.vm)
+    assert (vm["generation"], vm["host"], vm["power"]) == (1, ["set", []], "running")
+    assert not store.rows("Binding")
+
+
 def test_register(store, world):
     """A host makes its own row, at a site that exists, and updates it."""
     driver = Driver(store, "t9")
