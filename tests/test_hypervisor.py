@@ -453,6 +453,32 @@ def test_capture(hosts, vm):
         assert {(len(f), f[5]) for f in frames} == {(60, nic + 1)}
 
 
+def test_capture_outlives_agent(hosts, vm):
+    """The guest runs on, and hears; what it did not get waits for the next agent."""
+    a, b = hosts
+    copy(a, b, vm)
+    a.event("stopped")
+    a.do("inject", vm, "0 0 200")
+    a.do("capture", vm, "open")
+    a.do("inject", vm, "0 200 100")
+    wait_for(lambda: numbered(a, vm) == list(range(300)), what="all frames")
+    a.kill()
+    a.frames.clear()
+    a.start()
+    wait_for(lambda: a.state(vm) == "running" and a.can_ping(), 5, "a guest that hears")
+    assert numbered(a, vm) == list(range(300))
+    a.do("capture", vm, "closed")
+    a.do("capture", vm, "off")
+    assert a.can_ping()
+
+
+def numbered(host, vm):
+    """The numbers of the frames that "inject" sent to NIC 0 and that were captured."""
+    host.do("drain", vm)
+    return [int.from_bytes(f[14:18], "big") for number, f in host.frames
+            if number == 0 and f[12:14] == b"\x88\xb5"]
+
+
 def test_capture_ends(hosts, vm):
     """Armed, the guest lives as before; also after an agent died there."""
     a, _ = hosts
@@ -756,16 +782,16 @@ def test_watchdog_when_command_is_lost(tmp_path, status):
             server.settimeout(10)
             connection, _ = server.accept()
             connection.settimeout(10)
-            qemu = connection.makefile("rw")
+            commands = connection.makefile("r")
 
             def say(what):
-                print(json.dumps(what), file=qemu, flush=True)
+                connection.sendall(json.dumps(what).encode() + b"\n")
 
             def read_command():
                 """A command is complete with its last brace, as for a real QEMU."""
                 text = ""
                 while True:
-                    byte = qemu.read(1)
+                    byte = commands.read(1)
                     if not byte:
                         return None
                     text += byte
@@ -789,8 +815,15 @@ def test_watchdog_when_command_is_lost(tmp_path, status):
             ours.sendall(b"aside\n")
             ours.close()
             assert obey({"status": status}) == "query-migrate"
-            assert obey({}) == ("migrate_cancel" if status == "pre-switchover" else None)
-            assert watchdog.wait(timeout=10) == 0
+            if status == "pre-switchover":
+                assert obey({}) == "migrate_cancel"
+                say({"event": "RESUME", "timestamp": {"seconds": 1, "microseconds": 0}})
+                assert obey({}) == "qom-set"    # The guest is to hear again.
+                while obey({}) == "qom-set":
+                    pass
+            else:
+                assert obey({}) is None
+            assert watchdog.wait(timeout=5) == 0
 
 
 def test_watchdog_stands_aside(hosts, vm):

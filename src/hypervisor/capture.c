@@ -6,7 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,16 +14,16 @@
 #include "dp-packet.h"
 #include "openvswitch/list.h"
 #include "openvswitch/poll-loop.h"
-#include "socket-util.h"
 #include "util.h"
 
 #define LENGTH_LEN 4            /* In front of each frame. */
 #define VNET_HEADER_LEN 12      /* struct virtio_net_hdr_mrg_rxbuf. */
 #define ETH_LEN 14              /* No frame is shorter. */
 
-/* What capture_run() reads from one NIC before it looks after the others. */
-#define READ_SIZE (1 << 16)
-#define MAX_READS 64
+#define READ_SIZE (1 << 16)     /* At once. */
+
+/* More is not read before some was taken. */
+#define ENOUGH_BYTES (CAPTURE_MAX_BYTES - 2 * READ_SIZE)
 
 struct frame {
     struct ovs_list node;       /* In 'frames'. */
@@ -33,13 +33,14 @@ struct frame {
 
 /* What comes from one NIC. */
 struct port {
-    int listener;               /* -1: none. */
-    int fd;                     /* -1: nobody is connected. */
+    int fd;                     /* -1: no file. */
+    bool garbage;               /* In the file: nothing behind it counts. */
     uint8_t buffer[LENGTH_LEN + VNET_HEADER_LEN + CAPTURE_MAX_FRAME];
     size_t n;                   /* Bytes of the frame in the making. */
 };
 
 struct capture {
+    int news;                   /* An inotify: somebody has written. */
     struct port *ports[VM_MAX_NICS];    /* Null until needed. */
     struct ovs_list frames;             /* Of struct frame, oldest first. */
     size_t n_bytes;                     /* In 'frames'. */
@@ -72,8 +73,19 @@ struct capture *
 capture_create(void)
 {
     struct capture *c = xzalloc(sizeof *c);
+    c->news = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     ovs_list_init(&c->frames);
     return c;
+}
+
+static void
+clear_frames(struct capture *c)
+{
+    size_t nic;
+    struct dp_packet *packet;
+    while ((packet = capture_next(c, &nic))) {
+        dp_packet_delete(packet);
+    }
 }
 
 void
@@ -82,20 +94,16 @@ capture_destroy(struct capture *c)
     if (!c) {
         return;
     }
-    size_t nic;
-    struct dp_packet *packet;
-    while ((packet = capture_next(c, &nic))) {
-        dp_packet_delete(packet);
-    }
+    clear_frames(c);
     for (size_t i = 0; i < ARRAY_SIZE(c->ports); i++) {
         struct port *p = c->ports[i];
-        if (p && p->listener >= 0) {
-            close(p->listener);
-        }
         if (p && p->fd >= 0) {
             close(p->fd);
         }
         free(p);
+    }
+    if (c->news >= 0) {
+        close(c->news);
     }
     free(c);
 }
@@ -106,35 +114,74 @@ capture_port(struct capture *c, size_t nic)
     ovs_assert(nic < ARRAY_SIZE(c->ports));
     if (!c->ports[nic]) {
         c->ports[nic] = xzalloc(sizeof *c->ports[nic]);
-        c->ports[nic]->listener = -1;
         c->ports[nic]->fd = -1;
     }
     return c->ports[nic];
 }
 
-int
-capture_listen(struct capture *c, size_t nic, const char *path, uid_t uid,
-               gid_t gid, struct err *err)
+/* Takes 'fd', whose file is 'path', for NIC 'nic'. */
+static int
+capture_attach(struct capture *c, size_t nic, const char *path, int fd,
+               struct err *err)
 {
     struct port *p = capture_port(c, nic);
-    if (p->listener >= 0) {
-        return 0;
+    if (c->news < 0 || inotify_add_watch(c->news, path, IN_MODIFY) < 0) {
+        int error = err_set(err, errno, "%s: inotify: %s", path,
+                            ovs_strerror(errno));
+        close(fd);
+        return error;
     }
+    if (p->fd >= 0) {
+        close(p->fd);
+    }
+    p->fd = fd;
+    p->n = 0;
+    p->garbage = false;
+    return 0;
+}
+
+int
+capture_make(struct capture *c, size_t nic, const char *path, uid_t uid,
+             gid_t gid, struct err *err)
+{
     if (unlink(path) && errno != ENOENT) {
         return err_set(err, errno, "%s: %s", path, ovs_strerror(errno));
     }
-    int fd = make_unix_socket(SOCK_STREAM, true, path, NULL);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0 || fchown(fd, uid, gid)) {
+        int error = err_set(err, errno, "%s: %s", path, ovs_strerror(errno));
+        if (fd >= 0) {
+            close(fd);
+        }
+        return error;
+    }
+    return capture_attach(c, nic, path, fd, err);
+}
+
+int
+capture_open(struct capture *c, size_t nic, const char *path,
+             struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) {
-        return err_set(err, -fd, "%s: %s", path, ovs_strerror(-fd));
+        return err_set(err, errno, "%s: %s", path, ovs_strerror(errno));
     }
-    if (fcntl(fd, F_SETFD, FD_CLOEXEC) || chown(path, uid, gid)
-        || chmod(path, 0600) || listen(fd, 1)) {
-        int error = errno;
-        close(fd);
-        return err_set(err, error, "%s: %s", path, ovs_strerror(error));
+    return capture_attach(c, nic, path, fd, err);
+}
+
+void
+capture_rewind(struct capture *c)
+{
+    clear_frames(c);
+    for (size_t i = 0; i < ARRAY_SIZE(c->ports); i++) {
+        struct port *p = c->ports[i];
+        if (p && p->fd >= 0) {
+            lseek(p->fd, 0, SEEK_SET);
+            p->n = 0;
+            p->garbage = false;
+        }
     }
-    p->listener = fd;
-    return 0;
+    capture_run(c);
 }
 
 static void
@@ -197,23 +244,13 @@ capture_feed(struct capture *c, size_t nic, const void *data_, size_t n,
     return 0;
 }
 
+/* Who reads what is written after this gets to know of it. */
 static void
-port_disconnect(struct port *p)
+capture_forget_news(struct capture *c)
 {
-    close(p->fd);
-    p->fd = -1;
-    p->n = 0;
-}
-
-static void
-port_accept(struct port *p)
-{
-    int fd = accept4(p->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
-        if (p->fd >= 0) {
-            port_disconnect(p);
-        }
-        p->fd = fd;
+    char buffer[4096] __attribute__((aligned(8)));
+    while (read(c->news, buffer, sizeof buffer) > 0) {
+        continue;
     }
 }
 
@@ -222,23 +259,18 @@ capture_run(struct capture *c)
 {
     static uint8_t buffer[READ_SIZE];   /* Too large for the stack. */
 
+    capture_forget_news(c);
     for (size_t i = 0; i < ARRAY_SIZE(c->ports); i++) {
         struct port *p = c->ports[i];
-        if (!p || p->listener < 0) {
+        if (!p || p->fd < 0) {
             continue;
         }
-        port_accept(p);
-        for (int j = 0; j < MAX_READS && p->fd >= 0; j++) {
+        while (!p->garbage && c->n_bytes < ENOUGH_BYTES) {
             ssize_t n = read(p->fd, buffer, sizeof buffer);
-            if (n > 0) {
-                if (capture_feed(c, i, buffer, n, NULL)) {
-                    port_disconnect(p);
-                }
-            } else if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+            if (n <= 0) {
                 break;
-            } else {
-                port_disconnect(p);
             }
+            p->garbage = capture_feed(c, i, buffer, n, NULL) != 0;
         }
     }
 }
@@ -246,15 +278,7 @@ capture_run(struct capture *c)
 void
 capture_wait(struct capture *c)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(c->ports); i++) {
-        struct port *p = c->ports[i];
-        if (p && p->listener >= 0) {
-            poll_fd_wait(p->listener, POLLIN);
-        }
-        if (p && p->fd >= 0) {
-            poll_fd_wait(p->fd, POLLIN);
-        }
-    }
+    poll_fd_wait(c->news, POLLIN);
     if (!ovs_list_is_empty(&c->frames)) {
         poll_immediate_wake();
     }

@@ -5,8 +5,9 @@
  * have received them.
  *
  * A driver makes one for a VM and feeds it.  The engine drains it.  Whoever
- * feeds it is never made to wait: a queue that grows above
- * CAPTURE_MAX_BYTES drops new frames and counts them. */
+ * feeds it is never made to wait: it writes to files, one a NIC, which outlive
+ * the agent, and QEMU's process, too.  So what was captured can be read again:
+ * by an agent that was restarted, and for a destination that was. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,6 +19,7 @@
 struct capture;
 struct dp_packet;
 
+/* What is in memory at a time; the rest stays in the files. */
 #define CAPTURE_MAX_BYTES (256 << 20)
 #define CAPTURE_MAX_FRAME 65550         /* Bytes, Ethernet header included. */
 
@@ -34,17 +36,22 @@ struct dp_packet *capture_next(struct capture *, size_t *nic);
 
 void capture_get_stats(const struct capture *, struct capture_stats *);
 
+/* Everything that was ever captured comes once more. */
+void capture_rewind(struct capture *);
+
 /* For drivers.
  *
  * The framing of QEMU's filter-redirector: a 4-byte length in network byte
  * order, then that many bytes: virtio-net's header of 12 bytes, and the
- * frame.  capture_listen() makes the unix socket 'path', for 'uid' only, for
- * the frames of NIC 'nic'; the last one who connects is heard.  capture_feed()
- * is what comes from there; EPROTO if it is garbage. */
+ * frame.  capture_make() makes the file 'path', empty, for 'uid' to write the
+ * frames of NIC 'nic' to; capture_open() takes up one that an earlier process
+ * made.  capture_feed() is what is read there; EPROTO if it is garbage. */
 struct capture *capture_create(void);
 void capture_destroy(struct capture *);
-int capture_listen(struct capture *, size_t nic, const char *path, uid_t uid,
-                   gid_t gid, struct err *);
+int capture_make(struct capture *, size_t nic, const char *path, uid_t uid,
+                 gid_t gid, struct err *);
+int capture_open(struct capture *, size_t nic, const char *path,
+                 struct err *);
 int capture_feed(struct capture *, size_t nic, const void *, size_t n,
                  struct err *);
 void capture_run(struct capture *);

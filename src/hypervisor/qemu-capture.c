@@ -15,12 +15,17 @@
  *
  *      tap --> buffer --> redirector --> guest
  *                             |
- *                             `--> chardev --> 'struct capture'
+ *                             `--> chardev, a file --> 'struct capture'
  *
  * The buffer delays packets by 500 us; its timer runs on the guest's clock,
  * so when the guest stops it keeps everything.  Then the redirector is
  * switched on and the buffer off, which pushes what it has kept through the
- * redirector, in order.  Adding a filter puts it behind the others. */
+ * redirector, in order.  Adding a filter puts it behind the others.
+ *
+ * The file is in memory (RUN_DIR is below /run), and what QEMU has written to
+ * it is there whatever becomes of us.  While nobody looks after an open
+ * capture, watari-watchdog closes it if the guest runs on, so that it neither
+ * goes deaf nor fills the file. */
 #define BUFFER_INTERVAL_US 500
 
 static struct json *
@@ -44,14 +49,10 @@ static void
 add_arm(struct qemu_vm *vm, size_t nic)
 {
     /* QEMU's working folder is io/, inside the VM's own. */
-    struct json *addr_data = json_object_create();
-    json_object_put_format(addr_data, "path", "../capture%zu", nic);
-    struct json *addr = object("type", "unix");
-    json_object_put(addr, "data", addr_data);
     struct json *data = json_object_create();
-    json_object_put(data, "addr", addr);
-    json_object_put(data, "server", json_boolean_create(false));
-    struct json *backend = object("type", "socket");
+    json_object_put_format(data, "out", "../capture%zu", nic);
+    json_object_put(data, "append", json_boolean_create(true));
+    struct json *backend = object("type", "file");
     json_object_put(backend, "data", data);
     struct json *chardev = json_object_create();
     json_object_put_format(chardev, "id", "capture%zu", nic);
@@ -87,42 +88,66 @@ add_disarm(struct qemu_vm *vm, size_t nic)
     call_add_tolerant(vm, CALL_CAPTURE, "chardev-remove", json);
 }
 
-static void
-add_status(struct qemu_vm *vm, const char *kind, size_t nic, bool on)
+static struct json *
+status(const char *kind, size_t nic, bool on)
 {
     struct json *json = json_object_create();
     json_object_put_format(json, "path", "/objects/%s%zu", kind, nic);
     json_object_put_string(json, "property", "status");
     json_object_put_string(json, "value", on ? "on" : "off");
-    call_add(vm, CALL_CAPTURE, "qom-set", json);
+    return json;
 }
 
-static int
-listen_all(struct qemu_vm *vm, struct err *err)
+static char *
+file_name(const struct qemu_vm *vm, size_t nic)
 {
-    if (!vm->capture) {
-        vm->capture = capture_create();
-    }
+    return xasprintf("%s/capture%zu", vm->folder, nic);
+}
+
+/* Empty files, whatever was in them. */
+static int
+make_files(struct qemu_vm *vm, struct err *err)
+{
     int error = 0;
+    capture_destroy(vm->capture);
+    vm->capture = capture_create();
     for (size_t i = 0; i < vm->n_nics && !error; i++) {
-        char *path = xasprintf("%s/capture%zu", vm->folder, i);
-        error = capture_listen(vm->capture, i, path,
-                               vm->qemu->credentials.uid,
-                               vm->qemu->credentials.gid, err);
+        char *path = file_name(vm, i);
+        error = capture_make(vm->capture, i, path,
+                             vm->qemu->credentials.uid,
+                             vm->qemu->credentials.gid, err);
         free(path);
     }
     return error;
 }
 
-static void
-unlisten_all(struct qemu_vm *vm)
+void
+qemu_capture_end(struct qemu_vm *vm)
 {
     capture_destroy(vm->capture);
     vm->capture = NULL;
+    vm->capture_mode = CAPTURE_OFF;
     for (size_t i = 0; i < VM_MAX_NICS; i++) {
-        char *path = xasprintf("%s/capture%zu", vm->folder, i);
+        char *path = file_name(vm, i);
         unlink(path);
         free(path);
+    }
+}
+
+void
+qemu_capture_adopt(struct qemu_vm *vm)
+{
+    struct capture *capture = capture_create();
+    size_t n = 0;
+    for (size_t i = 0; i < vm->n_nics; i++) {
+        char *path = file_name(vm, i);
+        n += !capture_open(capture, i, path, NULL);
+        free(path);
+    }
+    if (n) {
+        vm->capture = capture;
+    } else {
+        capture_destroy(capture);
     }
 }
 
@@ -139,11 +164,14 @@ add_commands(struct qemu_vm *vm, enum capture_mode mode)
             add_arm(vm, i);
             break;
         case CAPTURE_OPEN:
-            add_status(vm, "redirector", i, true);
-            add_status(vm, "buffer", i, false);
+            call_add(vm, CALL_CAPTURE, "qom-set",
+                     status("redirector", i, true));
+            call_add(vm, CALL_CAPTURE, "qom-set", status("buffer", i, false));
             break;
         case CAPTURE_CLOSED:
-            add_status(vm, "redirector", i, false);
+            /* One that a dead agent had armed may be half there. */
+            call_add_tolerant(vm, CALL_CAPTURE, "qom-set",
+                              status("redirector", i, false));
             break;
         }
     }
@@ -164,7 +192,7 @@ set_mode(struct qemu_vm *vm, enum capture_mode mode, struct err *err)
         }
     }
     if (call_begin(vm, CALL_CAPTURE)) {
-        int error = mode == CAPTURE_ARMED ? listen_all(vm, err) : 0;
+        int error = mode == CAPTURE_ARMED ? make_files(vm, err) : 0;
         if (error) {
             return error;
         }
@@ -175,7 +203,7 @@ set_mode(struct qemu_vm *vm, enum capture_mode mode, struct err *err)
     if (!error) {
         vm->capture_mode = mode;
         if (mode == CAPTURE_OFF) {
-            unlisten_all(vm);
+            qemu_capture_end(vm);
         }
     }
     return error;
@@ -188,8 +216,7 @@ qemu_set_capture(struct hypervisor *hv, const struct uuid *uuid,
     struct qemu_vm *vm = qemu_find(qemu_cast(hv), uuid);
     if (mode == CAPTURE_OFF && (!vm || !vm->process)) {
         if (vm) {
-            unlisten_all(vm);
-            vm->capture_mode = CAPTURE_OFF;
+            qemu_capture_end(vm);
         }
         return 0;
     }

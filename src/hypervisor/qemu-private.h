@@ -23,10 +23,12 @@
  *      granted     exists if grant() may have let it run here
  *      uri         where the source of a migration has connected; exists from
  *                  then on
- *      captureN    socket for the frames of NIC N
+ *      captureN    the frames of NIC N that it did not get; belongs to QEMU's
+ *                  user
  *      io/         belongs to QEMU's user; see qemu-args.h
  *
- * Only io/ belongs to QEMU's user: what we believe, we wrote. */
+ * Only io/ and captureN belong to QEMU's user: what else we believe, we
+ * wrote. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -229,6 +231,12 @@ enum migration_status qemu_migration_status(const char *status);
 int qemu_set_capture(struct hypervisor *, const struct uuid *,
                      enum capture_mode, struct err *);
 struct capture *qemu_capture(struct hypervisor *, const struct uuid *);
+
+/* What a process before us had captured. */
+void qemu_capture_adopt(struct qemu_vm *);
+
+/* Its files, too. */
+void qemu_capture_end(struct qemu_vm *);
 
 /* qemu-tls.c */
 

@@ -317,6 +317,7 @@ qemu_vm_adopt(struct qemu_vm *vm)
     vm->granted = vm_has_mark(vm, "granted");
     vm->uri = vm_get_mark(vm, "uri");
     vm->n_nics = count_taps(vm);
+    qemu_capture_adopt(vm);
     if (!error) {
         qemu_process_set_nice(vm->process, 0);  /* Whoever hurried it died. */
         vm_connect(vm);

@@ -16,6 +16,11 @@
  *                      read when its sender dies: so the socket still counts
  *      any other       the migration is over: it ends
  *
+ * A guest whose migration it has cancelled for a driver that is gone runs
+ * again, and would hear nothing as long as its packets are captured: so then
+ * it ends that, too.  What has been captured waits in files for the next
+ * driver.
+ *
  * If it cancels in the very moment in which the driver continues, no harm is
  * done: the source then reports anything but "completed", so the destination
  * never gets its grant. */
@@ -29,6 +34,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/vm.h"
 #include "fatal-signal.h"
 #include "hypervisor/qemu-watchdog.h"
 #include "hypervisor/qmp.h"
@@ -39,12 +45,15 @@
 #include "util.h"
 
 #define CONNECT_TIMEOUT_MS 10000
+#define RESUME_TIMEOUT_MS 10000 /* From the cancel to a guest that runs. */
 
 enum phase {
     PHASE_NONE,                 /* Not migrating: not yet, or over. */
     PHASE_COPY,
     PHASE_PRE_SWITCHOVER,
 };
+
+#define DONE UINT64_MAX         /* In the place of a command's number. */
 
 struct guard {
     struct qmp *qmp;
@@ -59,6 +68,9 @@ struct guard {
     bool aside;
     uint64_t query;             /* Command in flight; 0: none. */
     uint64_t cancel;
+    long long cancelled;        /* When that was sent. */
+    bool resumed;               /* Since then. */
+    uint64_t closes[VM_MAX_NICS];       /* The end of each NIC's capture. */
 };
 
 static enum phase
@@ -123,6 +135,8 @@ listen_to_qemu(struct guard *g, long long now)
     while (qmp_next_event(g->qmp, &event)) {
         if (!strcmp(event.name, "MIGRATION")) {
             set_phase(g, event.data, now);
+        } else if (!strcmp(event.name, "RESUME")) {
+            g->resumed = g->cancel != 0;
         }
         qmp_event_destroy(&event);
     }
@@ -138,11 +152,53 @@ must_cancel(const struct guard *g, long long now)
                 || (!g->aside && now - g->since >= WATCHDOG_PATIENCE_MS)));
 }
 
+/* A VM has not as many NICs, and perhaps nothing is captured: QEMU says so,
+ * and no harm is done. */
+static void
+close_captures(struct guard *g)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(g->closes); i++) {
+        struct json *json = json_object_create();
+
+        json_object_put_format(json, "path", "/objects/redirector%"PRIuSIZE,
+                               i);
+        json_object_put_string(json, "property", "status");
+        json_object_put_string(json, "value", "off");
+        g->closes[i] = qmp_send(g->qmp, "qom-set", json);
+    }
+}
+
+/* After a cancel. */
 static bool
-is_over(struct guard *g)
+is_tidied(struct guard *g, long long now)
+{
+    if (g->cancel != DONE
+        && qmp_reply(g->qmp, g->cancel, NULL, NULL) == EINPROGRESS) {
+        return false;
+    }
+    g->cancel = DONE;
+    if (!g->orphan || now >= g->cancelled + RESUME_TIMEOUT_MS) {
+        return true;
+    } else if (!g->resumed) {
+        return false;
+    } else if (!g->closes[0]) {
+        close_captures(g);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(g->closes); i++) {
+        if (g->closes[i] != DONE
+            && qmp_reply(g->qmp, g->closes[i], NULL, NULL) == EINPROGRESS) {
+            return false;
+        }
+        g->closes[i] = DONE;
+    }
+    return true;
+}
+
+static bool
+is_over(struct guard *g, long long now)
 {
     if (g->cancel) {
-        return qmp_reply(g->qmp, g->cancel, NULL, NULL) != EINPROGRESS;
+        return is_tidied(g, now);
     }
     return (g->phase == PHASE_NONE && !g->query
             && (g->was_active || g->orphan));
@@ -157,6 +213,9 @@ guard_wait(struct guard *g)
     }
     if (g->phase == PHASE_PRE_SWITCHOVER && !g->cancel && !g->aside) {
         poll_timer_wait_until(g->since + WATCHDOG_PATIENCE_MS);
+    }
+    if (g->cancel) {
+        poll_timer_wait_until(g->cancelled + RESUME_TIMEOUT_MS);
     }
     poll_block();
 }
@@ -192,11 +251,12 @@ main(int argc, char *argv[])
             listen_to_driver(&g);
         }
         listen_to_qemu(&g, now);
-        if (is_over(&g)) {
+        if (is_over(&g, now)) {
             break;
         }
         if (!g.cancel && must_cancel(&g, now)) {
             g.cancel = qmp_send(g.qmp, "migrate_cancel", NULL);
+            g.cancelled = now;
         }
         qmp_flush(g.qmp);
         guard_wait(&g);
