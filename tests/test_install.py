@@ -40,7 +40,8 @@ def program(dest, path):
 
 def test_files(dest):
     for path in ("usr/bin/watari", "usr/sbin/watari-agent", "usr/sbin/watari-manager",
-                 "usr/libexec/watari/watari-watchdog", "usr/share/watari/watari.ovsschema",
+                 "usr/libexec/watari/watari-watchdog", "usr/libexec/watari/watari-keeper",
+                 "usr/share/watari/watari.ovsschema",
                  "usr/share/watari/mini/vmlinuz", "usr/share/man/man1/watari.1",
                  "usr/share/man/man8/watari-agent.8", "usr/share/man/man8/watari-manager.8",
                  "usr/share/man/man5/watari-lab.5", "etc/watari/agent.yaml",

@@ -140,6 +140,7 @@ begin(struct agent *a)
 {
     const struct options *o = a->options;
     char *journal = xasprintf("%s/migrations", o->run_dir);
+    char *keeper = xasprintf("%s/keeper", o->run_dir);
     char *frames = xasprintf("%s", o->channel);
     struct err err;
 
@@ -178,6 +179,8 @@ begin(struct agent *a)
         .name = o->name,
         .journal_dir = journal,
         .hold_tap = HOLD_TAP,
+        .keeper = o->keeper,
+        .keeper_socket = keeper,
         .hypervisor = a->hypervisor,
         .channel = a->channel,
         .store = a->store,
@@ -190,6 +193,7 @@ begin(struct agent *a)
     if (engine_create(&engine, &a->engine, &err)) {
         die(&err);
     }
+    free(keeper);
     free(listen_frames);
     free(frames);
     VLOG_INFO("%s is host "UUID_FMT, o->name, UUID_ARGS(&a->host));

@@ -81,6 +81,9 @@ static const struct setting rows[] = {
     ROW(watchdog, "watchdog", YAML_TEXT, "FILE",
         "the program watari-watchdog [beside this one]",
         .field.check = check_program),
+    ROW(keeper, "keeper", YAML_TEXT, "FILE",
+        "the program watari-keeper [beside this one]",
+        .field.check = check_program),
     ROW(memory_mib, "memory", YAML_PARSED, "SIZE",
         "memory for VMs, as 48G or in MiB [nine tenths of the machine's]",
         .field.parse = parse_memory, .live = true),
@@ -93,13 +96,12 @@ static const struct setting rows[] = {
     SETTINGS_LOG(options),
 };
 
-/* The watchdog of an installation, or of a build folder. */
+/* A program that the agent needs, of an installation or of a build folder. */
 static char *
-find_watchdog(void)
+find_program(const char *name)
 {
     static const char *const places[] = {
-        "/../libexec/watari/watari-watchdog", "/watari-watchdog",
-        "/../hypervisor/watari-watchdog",
+        "/../libexec/watari/", "/", "/../hypervisor/",
     };
     char self[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -109,13 +111,13 @@ find_watchdog(void)
         *strrchr(self, '/') = '\0';
     }
     for (size_t i = 0; n > 0 && i < ARRAY_SIZE(places); i++) {
-        char *file = xasprintf("%s%s", self, places[i]);
+        char *file = xasprintf("%s%s%s", self, places[i], name);
         if (!access(file, X_OK)) {
             return file;
         }
         free(file);
     }
-    return xstrdup("/usr/libexec/watari/watari-watchdog");
+    return xasprintf("/usr/libexec/watari/%s", name);
 }
 
 static void
@@ -141,7 +143,10 @@ fill_in(void *options_)
                                CHANNEL_PORT, o->address);
     }
     if (!o->watchdog) {
-        o->watchdog = find_watchdog();
+        o->watchdog = find_program("watari-watchdog");
+    }
+    if (!o->keeper) {
+        o->keeper = find_program("watari-keeper");
     }
     if (!o->memory_mib && !sysinfo(&info)) {
         o->memory_mib = (uint64_t) info.totalram * info.mem_unit * 9 / 10

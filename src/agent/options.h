@@ -19,7 +19,7 @@ struct options {
     char *channel;
     char *wan_interface;
     struct addr_pair wan, router;
-    char *image_dir, *qemu_user, *watchdog;
+    char *image_dir, *qemu_user, *watchdog, *keeper;
     int accel;                  /* An index in options_accels. */
     uint64_t memory_mib;
     char *unixctl;

@@ -12,8 +12,7 @@
 /* A frame, or, without a packet, the fence of 'from'. */
 struct held {
     struct ovs_list node;
-    size_t nic;
-    struct dp_packet *packet;
+    struct hold_frame frame;
     bool relayed;
     struct uuid from;
 };
@@ -56,7 +55,7 @@ destroy_frames(struct ovs_list *frames)
     struct held *h;
 
     LIST_FOR_EACH_POP (h, node, frames) {
-        dp_packet_delete(h->packet);
+        dp_packet_delete(h->frame.packet);
         free(h);
     }
 }
@@ -118,43 +117,42 @@ hold_expect(struct hold *hold, const struct uuid *from, size_t nic,
 
 static void
 put(struct hold *hold, struct ovs_list *list, const struct uuid *from,
-    size_t nic, struct dp_packet *packet)
+    const struct hold_frame *frame)
 {
-    if (packet && hold->n_frames >= HOLD_MAX_FRAMES) {
+    if (frame->packet && hold->n_frames >= HOLD_MAX_FRAMES) {
         hold->counters.dropped++;
-        dp_packet_delete(packet);
+        dp_packet_delete(frame->packet);
         return;
     }
 
     struct held *h = xzalloc(sizeof *h);
-    h->nic = nic;
-    h->packet = packet;
+    h->frame = *frame;
     h->relayed = !from;
     if (from) {
         h->from = *from;
     }
     ovs_list_push_back(list, &h->node);
-    hold->n_frames += packet != NULL;
+    hold->n_frames += frame->packet != NULL;
 }
 
 void
-hold_put_relayed(struct hold *hold, size_t nic, struct dp_packet *packet)
+hold_put_relayed(struct hold *hold, const struct hold_frame *frame)
 {
     hold->counters.relayed++;
-    put(hold, &hold->stream, NULL, nic, packet);
+    put(hold, &hold->stream, NULL, frame);
 }
 
 void
-hold_put_direct(struct hold *hold, const struct uuid *from, size_t nic,
-                struct dp_packet *packet)
+hold_put_direct(struct hold *hold, const struct uuid *from,
+                const struct hold_frame *frame)
 {
-    struct queue *q = find_queue(hold, from, nic);
+    struct queue *q = find_queue(hold, from, frame->nic);
 
     hold->counters.direct++;
     if (!hold->open || (q && !q->open)) {
         hold->counters.held++;
     }
-    put(hold, q && !q->open ? &q->frames : &hold->stream, from, nic, packet);
+    put(hold, q && !q->open ? &q->frames : &hold->stream, from, frame);
 }
 
 void
@@ -165,7 +163,7 @@ hold_put_fence(struct hold *hold, const struct uuid *from, size_t nic)
     if (q) {
         q->fenced = true;
     }
-    put(hold, &hold->stream, from, nic, NULL);
+    put(hold, &hold->stream, from, &(struct hold_frame) { .nic = nic });
 }
 
 void
@@ -177,20 +175,21 @@ hold_open(struct hold *hold, long long now)
     }
 }
 
-/* Takes the first of 'list'; null if it was a fence. */
-static struct dp_packet *
-take(struct hold *hold, struct ovs_list *list, size_t *nic, bool *relayed)
+/* Takes the first of 'list'; false if it was a fence. */
+static bool
+take(struct hold *hold, struct ovs_list *list, struct hold_frame *frame,
+     bool *relayed)
 {
     struct held *h = CONTAINER_OF(ovs_list_pop_front(list), struct held,
                                   node);
-    struct dp_packet *packet = h->packet;
+    bool is_fence = !h->frame.packet;
 
-    if (packet) {
-        *nic = h->nic;
+    if (!is_fence) {
+        *frame = h->frame;
         *relayed = h->relayed;
         hold->n_frames--;
     } else {
-        struct queue *q = find_queue(hold, &h->from, h->nic);
+        struct queue *q = find_queue(hold, &h->from, h->frame.nic);
 
         if (q && !q->open) {
             if (q->missed) {
@@ -202,7 +201,7 @@ take(struct hold *hold, struct ovs_list *list, size_t *nic, bool *relayed)
         }
     }
     free(h);
-    return packet;
+    return !is_fence;
 }
 
 /* What does not come any more takes its place behind what is there: the guest
@@ -220,8 +219,8 @@ give_up_overdue(struct hold *hold, long long now)
     }
 }
 
-static struct dp_packet *
-take_next(struct hold *hold, size_t *nic, bool *relayed)
+static bool
+take_next(struct hold *hold, struct hold_frame *frame, bool *relayed)
 {
     /* What is ready is older than what has come into the stream since, of its
      * own sender. */
@@ -229,46 +228,43 @@ take_next(struct hold *hold, size_t *nic, bool *relayed)
         struct ovs_list *list = (!ovs_list_is_empty(&hold->ready)
                                  ? &hold->ready : &hold->stream);
         if (ovs_list_is_empty(list)) {
-            return NULL;
-        }
-        struct dp_packet *packet = take(hold, list, nic, relayed);
-        if (packet) {
-            return packet;
+            return false;
+        } else if (take(hold, list, frame, relayed)) {
+            return true;
         }
     }
 }
 
-struct dp_packet *
-hold_next(struct hold *hold, long long now, size_t *nic)
+bool
+hold_next(struct hold *hold, long long now, struct hold_frame *frame)
 {
     bool relayed;
 
     if (!hold->open) {
-        return NULL;
+        return false;
     }
     if (hold->n_closed) {
         give_up_overdue(hold, now);
     }
-    return take_next(hold, nic, &relayed);
+    return take_next(hold, frame, &relayed);
 }
 
-struct dp_packet *
-hold_take_back(struct hold *hold, size_t *nic)
+bool
+hold_take_back(struct hold *hold, struct hold_frame *frame)
 {
     struct queue *q;
+    bool relayed;
 
     LIST_FOR_EACH (q, node, &hold->queues) {
         open_queue(hold, q);
     }
-    for (;;) {
-        bool relayed;
-        struct dp_packet *packet = take_next(hold, nic, &relayed);
-
-        if (!packet || !relayed) {
-            return packet;
+    while (take_next(hold, frame, &relayed)) {
+        if (!relayed) {
+            return true;
         }
-        dp_packet_delete(packet);
+        dp_packet_delete(frame->packet);
     }
+    return false;
 }
 
 bool

@@ -39,10 +39,17 @@ void hold_destroy(struct hold *);
 void hold_expect(struct hold *, const struct uuid *from, size_t nic,
                  int patience);
 
-/* These take the frame. */
-void hold_put_relayed(struct hold *, size_t nic, struct dp_packet *);
-void hold_put_direct(struct hold *, const struct uuid *from, size_t nic,
-                     struct dp_packet *);
+/* A frame, and the NIC for which it is.  'mark' is the caller's. */
+struct hold_frame {
+    struct dp_packet *packet;
+    size_t nic;
+    uint64_t mark;
+};
+
+/* These take the frame's packet. */
+void hold_put_relayed(struct hold *, const struct hold_frame *);
+void hold_put_direct(struct hold *, const struct uuid *from,
+                     const struct hold_frame *);
 
 /* A fence, in its place between the relayed frames. */
 void hold_put_fence(struct hold *, const struct uuid *from, size_t nic);
@@ -50,13 +57,13 @@ void hold_put_fence(struct hold *, const struct uuid *from, size_t nic);
 /* The guest runs since 'now' (monotonic ms). */
 void hold_open(struct hold *, long long now);
 
-/* The next frame for the guest, which the caller then owns, and its NIC; null
+/* Takes the next frame for the guest, whose packet the caller then owns; false
  * if there is none now. */
-struct dp_packet *hold_next(struct hold *, long long now, size_t *nic);
+bool hold_next(struct hold *, long long now, struct hold_frame *);
 
 /* The next direct frame without any waiting, open or not, for a move that is
  * rolled back.  The source has kept what it relayed. */
-struct dp_packet *hold_take_back(struct hold *, size_t *nic);
+bool hold_take_back(struct hold *, struct hold_frame *);
 
 /* Would hold_next() give a frame at once? */
 bool hold_has_more(const struct hold *);

@@ -15,6 +15,14 @@ pace_open(struct pace *pace, long long now)
     };
 }
 
+void
+pace_open_beside(struct pace *pace, long long now)
+{
+    pace_open(pace, now);
+    pace_wake(pace, now);
+    pace->limit = PACE_BESIDE_PER_MS;
+}
+
 bool
 pace_is_asleep(const struct pace *pace, long long now)
 {
@@ -38,12 +46,17 @@ pace_allowance(struct pace *pace, long long now)
     pace_wake(pace, now);
 
     long long age = now - pace->awake;
-    if (age >= PACE_RAMP_MS) {
+    unsigned int per_ms = (age < PACE_RAMP_MS
+                           ? PACE_FRAMES_PER_MS << (age / PACE_STEP_MS)
+                           : UINT_MAX);
+    if (pace->limit) {
+        per_ms = MIN(per_ms, pace->limit);
+    } else if (per_ms == UINT_MAX) {
         return UINT_MAX;
     }
     if (pace->counted < now) {
         pace->counted = now;
-        pace->allowance = PACE_FRAMES_PER_MS << (age / PACE_STEP_MS);
+        pace->allowance = per_ms;
     }
     return pace->allowance;
 }
@@ -60,5 +73,6 @@ pace_deadline(const struct pace *pace, long long now)
     if (pace_is_asleep(pace, now)) {
         return pace->opened + PACE_WAKE_MS;
     }
-    return now < pace->awake + PACE_RAMP_MS ? now + 1 : LLONG_MAX;
+    return (pace->limit || now < pace->awake + PACE_RAMP_MS ? now + 1
+            : LLONG_MAX);
 }

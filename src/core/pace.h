@@ -6,7 +6,9 @@
  * One that finds hundreds of frames works off all of them before any of its
  * programs runs, and so before it answers anybody.  Hence a few first, until
  * it shows life or a time is up; then so many a millisecond, twice as many
- * after each step; and at the end of this ramp as many as there are. */
+ * after each step; and at the end of this ramp as many as there are.  What
+ * waits for a guest that runs comes beside its other packets, and no faster
+ * than a slow one can take it from a socket's buffer. */
 
 #include <stdbool.h>
 
@@ -15,6 +17,7 @@ struct pace {
     long long awake;            /* It has shown life; 0: not yet. */
     long long counted;          /* The ms of which 'allowance' is the rest. */
     unsigned int allowance;
+    unsigned int limit;         /* Of frames a millisecond; 0: none. */
 };
 
 #define PACE_FIRST_FRAMES 16
@@ -25,6 +28,11 @@ struct pace {
 
 /* The guest runs since 'now'. */
 void pace_open(struct pace *, long long now);
+
+/* The same for one that runs all the time, beside what comes to it anyway: it
+ * is awake, and never gets more than PACE_BESIDE_PER_MS. */
+#define PACE_BESIDE_PER_MS 16
+void pace_open_beside(struct pace *, long long now);
 
 /* Is it worth while to look whether the guest shows life? */
 bool pace_is_asleep(const struct pace *, long long now);

@@ -33,10 +33,11 @@ sender(char letter)
     return (struct uuid) { { letter, 0, 0, 1 } };
 }
 
-static struct dp_packet *
+static struct hold_frame
 frame(char letter)
 {
-    return dp_packet_clone_data(&letter, 1);
+    return (struct hold_frame) { dp_packet_clone_data(&letter, 1), 3,
+                                 letter };
 }
 
 static void
@@ -44,14 +45,16 @@ check_frames(struct hold *hold, bool back, int max, long long now,
              const char *want)
 {
     struct ds got = DS_EMPTY_INITIALIZER;
-    struct dp_packet *p;
-    size_t nic;
+    struct hold_frame f;
 
-    for (; max && (p = back ? hold_take_back(hold, &nic)
-                   : hold_next(hold, now, &nic)); max--) {
-        ds_put_format(&got, " %c", *(char *) dp_packet_data(p));
-        assert_int_equal(nic, 3);
-        dp_packet_delete(p);
+    for (; max && (back ? hold_take_back(hold, &f)
+                   : hold_next(hold, now, &f)); max--) {
+        char letter = *(char *) dp_packet_data(f.packet);
+
+        ds_put_format(&got, " %c", letter);
+        assert_int_equal(f.nic, 3);
+        assert_int_equal(f.mark, letter);
+        dp_packet_delete(f.packet);
     }
     assert_string_equal(ds_cstr(&got), want);
     ds_destroy(&got);
@@ -68,10 +71,14 @@ run_line(struct hold *hold, const char *line)
         uuid = sender(from);
         hold_expect(hold, &uuid, 3, at);
     } else if (sscanf(line, "relayed %c", &x) == 1) {
-        hold_put_relayed(hold, 3, frame(x));
+        struct hold_frame f = frame(x);
+
+        hold_put_relayed(hold, &f);
     } else if (sscanf(line, "direct %c %c", &from, &x) == 2) {
         uuid = sender(from);
-        hold_put_direct(hold, &uuid, 3, frame(x));
+        struct hold_frame f = frame(x);
+
+        hold_put_direct(hold, &uuid, &f);
     } else if (sscanf(line, "fence %c", &from) == 1) {
         uuid = sender(from);
         hold_put_fence(hold, &uuid, 3);
@@ -179,7 +186,9 @@ test_full(void **state)
     struct hold *hold = hold_create();
 
     for (int i = 0; i < HOLD_MAX_FRAMES + 5; i++) {
-        hold_put_relayed(hold, 3, frame('x'));
+        struct hold_frame f = frame('x');
+
+        hold_put_relayed(hold, &f);
     }
     assert_int_equal(hold_counters(hold)->dropped, 5);
     hold_destroy(hold);

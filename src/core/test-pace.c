@@ -60,6 +60,24 @@ test_overspent(void **state)
     assert_int_equal(pace_allowance(&pace, 1001), 0);
 }
 
+/* One that runs never gets more than the limit, however long it lasts. */
+static void
+test_beside(void **state)
+{
+    struct pace pace;
+
+    pace_open_beside(&pace, 1000);
+    assert_false(pace_is_asleep(&pace, 1000));
+    for (long long now = 1000; now < 1000 + 3 * PACE_RAMP_MS; now++) {
+        unsigned int n = pace_allowance(&pace, now);
+
+        assert_in_range(n, 1, PACE_BESIDE_PER_MS);
+        pace_spend(&pace, n);
+        assert_int_equal(pace_allowance(&pace, now), 0);
+        assert_int_equal(pace_deadline(&pace, now), now + 1);
+    }
+}
+
 int
 main(void)
 {
@@ -67,6 +85,7 @@ main(void)
         cmocka_unit_test(test_asleep),
         cmocka_unit_test(test_ramp),
         cmocka_unit_test(test_overspent),
+        cmocka_unit_test(test_beside),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

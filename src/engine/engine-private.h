@@ -15,6 +15,7 @@ struct engine {
     struct engine_config c;
     struct engine_time now;
     long long now_ms;           /* Monotonic, from 'now'. */
+    long long began_ms;         /* Our first turn. */
 
     struct hmap guests;         /* 'struct guest', by VM. */
     struct hmap outgoing;       /* 'struct outgoing', by migration. */

@@ -31,13 +31,14 @@
 
 #define HOLD_MTU 9000           /* The largest of any network. */
 #define MAX_HELD_PER_TURN 1024
+#define RECALL_MS 20000         /* Without a store: the tap is finite. */
 
 int
 engine_create(const struct engine_config *config, struct engine **ep,
               struct err *err)
 {
     struct tap *hold;
-    struct err no_bpf;
+    struct err no_keeper, no_bpf;
     int error;
 
     error = journal_init(config->journal_dir, err);
@@ -45,7 +46,8 @@ engine_create(const struct engine_config *config, struct engine **ep,
         error = tap_create(config->hold_tap, HOLD_MTU, err);
     }
     if (!error) {
-        error = tap_open(config->hold_tap, &hold, err);
+        error = tap_open_kept(config->hold_tap, config->keeper,
+                              config->keeper_socket, &hold, &no_keeper, err);
     }
     if (error) {
         return error;
@@ -71,6 +73,11 @@ engine_create(const struct engine_config *config, struct engine **ep,
         engine_note(e, "host", config->name, true, "a few packets may change "
                     "their order when VMs come to %s: %s", config->name,
                     no_bpf.text);
+    }
+    if (no_keeper.code) {
+        engine_note(e, "host", config->name, true, "packets that %s holds "
+                    "are lost if its agent ends: %s", config->name,
+                    no_keeper.text);
     }
     *ep = e;
     return 0;
@@ -148,7 +155,7 @@ run_frames(struct engine *e)
     struct relayed *r;
 
     while ((r = channel_next_frame(e->c.channel))) {
-        switch (r->kind) {
+        switch (r->relay.kind) {
         case RELAY_CAPTURED:
             incoming_relayed(e, r);
             break;
@@ -214,11 +221,23 @@ handle_held(struct engine *e, struct dp_packet *packet)
     dp_packet_delete(packet);
 }
 
+/* What came while no agent was there waits until we know again what is whose:
+ * it would be nobody's. */
+static bool
+knows_held(const struct engine *e)
+{
+    return ((e->resumed && incoming_are_known(e))
+            || e->now_ms >= e->began_ms + RECALL_MS);
+}
+
 static void
 run_held(struct engine *e)
 {
     struct dp_packet *packet;
 
+    if (!knows_held(e)) {
+        return;
+    }
     for (int i = 0; i < MAX_HELD_PER_TURN; i++) {
         if (tap_recv(e->hold, &packet)) {
             return;
@@ -261,6 +280,7 @@ engine_run(struct engine *e, struct engine_time now)
 {
     e->now = now;
     e->now_ms = now.mono_us / 1000;
+    e->began_ms = e->began_ms ? e->began_ms : e->now_ms;
 
     if (!e->adopted) {
         if (hypervisor_adopt(e->c.hypervisor, NULL) == EINPROGRESS) {
@@ -296,7 +316,9 @@ engine_run(struct engine *e, struct engine_time now)
 void
 engine_wait(struct engine *e)
 {
-    tap_recv_wait(e->hold);
+    if (knows_held(e)) {
+        tap_recv_wait(e->hold);
+    }
     guests_wait(e);
     outgoing_wait(e);
     incoming_wait(e);
@@ -307,7 +329,7 @@ engine_wait(struct engine *e)
 bool
 engine_is_complete(const struct engine *e)
 {
-    return (guests_are_complete(e)
+    return (guests_are_complete(e) && incoming_are_known(e)
             && datapath_get_uplink(e->c.datapath)->hold != OFPP_NONE);
 }
 

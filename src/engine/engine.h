@@ -32,7 +32,9 @@ struct engine_config {
     struct uuid host;           /* Our Host row. */
     const char *name;
     const char *journal_dir;    /* Made if it is missing. */
-    const char *hold_tap;       /* Made, and made a port of the bridge. */
+    const char *hold_tap;       /* Made, and made a port of the bridge... */
+    const char *keeper;         /* ...and kept open by this program... */
+    const char *keeper_socket;  /* ...which is found here. */
     struct hypervisor *hypervisor;
     struct channel *channel;
     struct store *store;

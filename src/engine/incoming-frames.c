@@ -11,6 +11,7 @@
 
 #include "core/frame.h"
 #include "core/hold.h"
+#include "engine/spool.h"
 #include "mobility/datapath.h"
 #include "peer/channel.h"
 
@@ -27,10 +28,56 @@
  * long we look without sleeping, where there are no shortcuts. */
 #define CLOSING_MS 15
 
+/* What the source has relayed, and we did not get, is waited for so long. */
+#define RELAYED_MS 5000
+
+void
+incoming_expect(struct incoming *in, const struct uuid *from, size_t nic,
+                int patience_ms)
+{
+    const struct spool_record r = {
+        .kind = SPOOL_EXPECT, .nic = nic, .from = *from,
+        .number = patience_ms,
+    };
+
+    spool_put(in->spool, &r);
+    hold_expect(in->hold, from, nic, patience_ms);
+}
+
+static void
+put_fence(struct incoming *in, const struct relay *relay,
+          const struct uuid *from)
+{
+    const struct spool_record r = {
+        .kind = SPOOL_FENCE, .nic = relay->nic, .from = *from,
+        .number = relay->number,
+    };
+
+    spool_put(in->spool, &r);
+    hold_put_fence(in->hold, from, relay->nic);
+}
+
+/* Takes 'packet'. */
+static void
+put_frame(struct incoming *in, struct spool_record *r,
+          struct dp_packet *packet)
+{
+    r->data = dp_packet_data(packet);
+    r->len = dp_packet_size(packet);
+
+    const struct hold_frame f = { packet, r->nic, spool_put(in->spool, r) };
+    if (r->kind == SPOOL_RELAYED) {
+        hold_put_relayed(in->hold, &f);
+    } else {
+        hold_put_direct(in->hold, &r->from, &f);
+    }
+}
+
 void
 incoming_relayed(struct engine *e, const struct relayed *r)
 {
-    struct incoming *in = incoming_find(e, &r->migration);
+    struct incoming *in = incoming_find(e, &r->relay.about);
+    unsigned int nic = r->relay.nic;
     struct frame_fence fence;
 
     if (in && !uuid_equals(&in->source, &r->from)) {
@@ -38,17 +85,18 @@ incoming_relayed(struct engine *e, const struct relayed *r)
                        "migration that is another host's");
         return;
     }
-    if (!in || r->nic >= in->guest->vm.n_nics
-        || in->state == INCOMING_ABORTING) {
+    if (!in || nic >= in->guest->vm.n_nics || in->state == INCOMING_ABORTING
+        || r->relay.number < in->n_relayed[nic]) {
         return;
     }
-    if (frame_parse_fence(r->data, r->len, &fence)) {
-        if (uuid_equals(&fence.migration, &in->migration)) {
-            hold_put_fence(in->hold, &fence.from, r->nic);
-        }
-    } else {
-        hold_put_relayed(in->hold, r->nic,
-                         dp_packet_clone_data(r->data, r->len));
+    in->n_relayed[nic] = r->relay.number + 1;
+    if (!frame_parse_fence(r->data, r->len, &fence)) {
+        struct spool_record record = {
+            .kind = SPOOL_RELAYED, .nic = nic, .number = r->relay.number,
+        };
+        put_frame(in, &record, dp_packet_clone_data(r->data, r->len));
+    } else if (uuid_equals(&fence.migration, &in->migration)) {
+        put_fence(in, &r->relay, &fence.from);
     }
 }
 
@@ -62,25 +110,69 @@ incoming_held(struct engine *e, const struct uuid *interface,
         size_t nic;
 
         if (guest_find_interface(e, interface, &nic) == in->guest) {
-            hold_put_direct(in->hold, from, nic, packet);
+            struct spool_record r = {
+                .kind = SPOOL_DIRECT, .nic = nic, .from = *from,
+            };
+            put_frame(in, &r, packet);
             return true;
         }
     }
     return false;
 }
 
+void
+incoming_recall_frames(struct incoming *in)
+{
+    struct spool_record r;
+    uint64_t pos = 0, at;
+
+    while (spool_next(in->spool, &pos, &r, &at)) {
+        if (r.nic >= in->guest->vm.n_nics) {
+            continue;
+        }
+        if (r.kind == SPOOL_RELAYED || r.kind == SPOOL_FENCE) {
+            in->n_relayed[r.nic] = r.number + 1;
+        }
+        if (r.kind == SPOOL_EXPECT) {
+            hold_expect(in->hold, &r.from, r.nic, r.number);
+        } else if (r.kind == SPOOL_FENCE) {
+            hold_put_fence(in->hold, &r.from, r.nic);
+        } else if (r.len) {
+            const struct hold_frame f = {
+                dp_packet_clone_data(r.data, r.len), r.nic, at,
+            };
+            if (r.kind == SPOOL_RELAYED) {
+                hold_put_relayed(in->hold, &f);
+            } else {
+                hold_put_direct(in->hold, &r.from, &f);
+            }
+        }
+    }
+}
+
+bool
+incoming_has_all(const struct engine *e, const struct incoming *in)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < in->guest->vm.n_nics; i++) {
+        n += in->n_relayed[i];
+    }
+    return in->granted && (n >= in->wanted
+                           || e->now_ms >= in->granted_ms + RELAYED_MS);
+}
+
 /* Gives the guest at most 'max' frames. */
 static void
 inject(struct engine *e, struct incoming *in, unsigned int max)
 {
-    struct dp_packet *packet;
+    struct hold_frame f;
     unsigned int n;
-    size_t nic;
 
-    for (n = 0; n < max && (packet = hold_next(in->hold, e->now_ms, &nic));
-         n++) {
-        guest_inject(e, in->guest, nic, packet);
-        dp_packet_delete(packet);
+    for (n = 0; n < max && hold_next(in->hold, e->now_ms, &f); n++) {
+        guest_inject(e, in->guest, f.nic, f.packet);
+        spool_take(in->spool, f.mark);
+        dp_packet_delete(f.packet);
     }
     pace_spend(&in->pace, n);
 }
@@ -126,14 +218,19 @@ incoming_close(struct engine *e, struct incoming *in)
 void
 incoming_return_frames(struct engine *e, struct incoming *in)
 {
-    struct dp_packet *packet;
-    size_t nic;
+    struct hold_frame f;
 
-    while ((packet = hold_take_back(in->hold, &nic))) {
-        channel_send_frame(e->c.channel, &in->source, RELAY_RETURNED,
-                           &in->migration, nic, dp_packet_data(packet),
-                           dp_packet_size(packet));
-        dp_packet_delete(packet);
+    while (hold_take_back(in->hold, &f)) {
+        const struct relay relay = {
+            .kind = RELAY_RETURNED, .about = in->migration, .nic = f.nic,
+        };
+
+        channel_send_frame(e->c.channel, &in->source, &relay,
+                           dp_packet_data(f.packet),
+                           dp_packet_size(f.packet));
+        in->n_returned++;
+        spool_take(in->spool, f.mark);
+        dp_packet_delete(f.packet);
     }
 }
 
@@ -156,6 +253,10 @@ incoming_wait_frames(const struct engine *e, const struct incoming *in)
         if (e->now_ms < in->pace.opened + BURST_MS) {
             poll_timer_wait_until(in->pace.opened + BURST_MS);
         }
+    }
+    if (in->direct && !in->settled_told && in->granted
+        && e->now_ms < in->granted_ms + RELAYED_MS) {
+        poll_timer_wait_until(in->granted_ms + RELAYED_MS);
     }
     if (!e->shortcuts && e->now_ms < in->closing) {
         poll_immediate_wake();

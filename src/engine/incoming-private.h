@@ -11,6 +11,7 @@
 #include "engine/incoming.h"
 
 struct hold;
+struct spool;
 
 enum incoming_state {
     INCOMING_PREPARING,
@@ -35,9 +36,19 @@ struct incoming {
     unsigned int store_seqno;   /* When we looked whether it is void. */
     bool settled_told;
     bool tell_aborted;
+    uint64_t n_returned;        /* Frames that it gave back. */
+    long long abort_since;
+    uint64_t buried;            /* Its tombstones; 0: not yet. */
+
+    /* From the latest grant; see incoming_has_all(). */
+    bool granted;
+    uint64_t wanted;
+    long long granted_ms;
 
     /* Its frames. */
     struct hold *hold;
+    struct spool *spool;        /* What the hold was given. */
+    uint32_t n_relayed[VM_MAX_NICS];    /* The next one's number. */
     struct pace pace;
     uint64_t direct;            /* The switch delivers by itself. */
     long long closing;          /* Until then it changes over. */
@@ -53,6 +64,16 @@ struct incoming *incoming_add(struct engine *, const struct uuid *migration,
 void incoming_abort(struct engine *, struct incoming *, bool tell);
 
 /* incoming-frames.c */
+
+/* Gives the hold what it was given before a crash of ours. */
+void incoming_recall_frames(struct incoming *);
+
+/* Has it got all that the source had relayed when it said the grant, or is it
+ * not worth while to wait for it any more? */
+bool incoming_has_all(const struct engine *, const struct incoming *);
+
+void incoming_expect(struct incoming *, const struct uuid *from, size_t nic,
+                     int patience_ms);
 
 /* The guest runs. */
 void incoming_open(struct engine *, struct incoming *);

@@ -23,6 +23,7 @@ resume_one(struct engine *e, const struct journal_entry *entry,
                             &entry->vm.nics[i].interface.network);
     }
     in->guest->bound = true;
+    incoming_recall_frames(in);
     in->guest->told = VM_LISTENING;
     if (info && info->granted) {
         in->guest->told = VM_RUNNING;

@@ -13,6 +13,7 @@
 #include "core/hold.h"
 #include "engine/admission.h"
 #include "engine/journal.h"
+#include "engine/spool.h"
 #include "engine/tombstone.h"
 #include "hypervisor/hypervisor.h"
 #include "openflow/switch.h"
@@ -36,6 +37,9 @@
 /* A fence that does not come is given up this long after the measured delay
  * of its path. */
 #define FENCE_GRACE_MS 50
+
+/* How long packets that came here wait for a source that is away. */
+#define RETURN_MS 20000
 
 struct incoming *
 incoming_find(const struct engine *e, const struct uuid *migration)
@@ -83,6 +87,7 @@ incoming_add(struct engine *e, const struct uuid *migration,
     in->state = INCOMING_PREPARING;
     in->heard = e->now_ms;
     in->hold = hold_create();
+    in->spool = spool_open(e->c.journal_dir, migration);
     in->guest = guest_add(e, vm, GUEST_INCOMING);
     in->guest->generation = *generation;
     hmap_insert(&e->incoming, &in->node, uuid_hash(migration));
@@ -95,6 +100,7 @@ incoming_free(struct engine *e, struct incoming *in)
 {
     hmap_remove(&e->incoming, &in->node);
     hold_destroy(in->hold);
+    spool_close(in->spool);
     free(in);
 }
 
@@ -102,6 +108,7 @@ static void
 incoming_end(struct engine *e, struct incoming *in)
 {
     journal_remove(e->c.journal_dir, &in->migration);
+    spool_remove(e->c.journal_dir, &in->migration);
     incoming_free(e, in);
 }
 
@@ -316,9 +323,9 @@ incoming_handle_expect(struct engine *e, const struct message *m)
         size_t nic;
 
         if (guest_find_interface(e, &to, &nic) == in->guest) {
-            hold_expect(in->hold, &from, nic,
-                        message_get_integer(list->elems[i], "delay_ms")
-                        + FENCE_GRACE_MS);
+            incoming_expect(in, &from, nic,
+                            message_get_integer(list->elems[i], "delay_ms")
+                            + FENCE_GRACE_MS);
         }
     }
 }
@@ -345,7 +352,12 @@ incoming_handle_grant(struct engine *e, const struct message *m)
         json_object_put_string(refused->body, "text",
                                "the destination does not expect it");
         channel_send(e->c.channel, &m->from, refused);
-    } else if (in->state == INCOMING_LISTENING) {
+        return;
+    }
+    in->granted = true;
+    in->wanted = message_get_integer(m->body, "relayed");
+    in->granted_ms = e->now_ms;
+    if (in->state == INCOMING_LISTENING) {
         in->state = INCOMING_LOADING;
     } else {
         in->running_told = false;       /* It did not hear us. */
@@ -426,12 +438,28 @@ is_recorded(struct engine *e, const struct incoming *in)
     return write_result(e->c.store, in->bound, NULL) != WRITE_PENDING;
 }
 
+/* Does the store say that it is ours?  Then so has the source. */
+static bool
+is_ours(const struct engine *e, const struct incoming *in)
+{
+    struct vm_order order;
+
+    return (!vms_get(e->c.store, &in->guest->vm.uuid, &order, NULL)
+            && uuid_equals(&order.host, &e->c.host));
+}
+
 static void
 settle(struct engine *e, struct incoming *in)
 {
     incoming_close(e, in);
     if (!in->direct || !engine_is_acked(e, in->direct)
         || in->settled_told || !is_recorded(e, in)) {
+        return;
+    } else if (!in->granted && is_ours(e, in)) {
+        in->settled_told = true;        /* By the agent before us. */
+        in->state = INCOMING_MOVED;
+        return;
+    } else if (!incoming_has_all(e, in)) {
         return;
     }
 
@@ -441,6 +469,7 @@ settle(struct engine *e, struct incoming *in)
     json_object_put(m->body, "held", json_integer_create(c->held));
     json_object_put(m->body, "fences", json_integer_create(c->fences));
     json_object_put(m->body, "missed", json_integer_create(c->missed));
+    json_object_put(m->body, "granted", json_integer_create(in->wanted));
     in->settled_told = !channel_send(e->c.channel, &in->source, m);
     if (in->settled_told) {
         in->state = INCOMING_MOVED;
@@ -451,12 +480,9 @@ settle(struct engine *e, struct incoming *in)
 static void
 finish(struct engine *e, struct incoming *in)
 {
-    struct vm_order order;
-
     if (!in->settled_told) {
         in->state = INCOMING_SETTLING;
-    } else if (!vms_get(e->c.store, &in->guest->vm.uuid, &order, NULL)
-               && uuid_equals(&order.host, &e->c.host)) {
+    } else if (is_ours(e, in)) {
         in->guest->role = GUEST_OWN;
         incoming_end(e, in);
     }
@@ -489,23 +515,70 @@ incoming_abort(struct engine *e, struct incoming *in, bool tell)
 {
     in->state = INCOMING_ABORTING;
     in->tell_aborted = tell;
+    in->abort_since = e->now_ms;
+}
+
+/* From now on our switch's packets for it are its source's. */
+static int
+bury(struct engine *e, struct incoming *in)
+{
+    if (!e->resumed) {
+        return EAGAIN;
+    }
+    for (size_t i = 0; i < in->guest->vm.n_nics; i++) {
+        int error = engine_set_interface(
+            e, &in->guest->vm.nics[i].interface, NULL);
+
+        if (error) {
+            return error;
+        }
+    }
+    engine_connect(e, &in->source);
+    tombstone_add(e, in->guest, &in->source);
+    in->buried = engine_sync(e);
+    return 0;
+}
+
+/* What came here directly is the guest's, which runs at the source.  It waits
+ * for who can take it, for a while. */
+static bool
+has_returned(struct engine *e, struct incoming *in)
+{
+    bool connected = channel_epoch(e->c.channel, &in->source) != 0;
+    bool waits = hold_counters(in->hold)->direct > in->n_returned;
+    bool late = e->now_ms >= in->abort_since + RETURN_MS;
+
+    if (!in->buried && bury(e, in) && !late) {
+        return false;           /* Not before the store is there. */
+    }
+    if (!connected) {
+        engine_connect(e, &in->source);
+    }
+    if (waits && !connected && !late) {
+        return false;
+    }
+    if (in->buried && !engine_is_acked(e, in->buried) && !late) {
+        incoming_return_frames(e, in);
+        return false;
+    }
+    engine_drain_hold(e);
     incoming_return_frames(e, in);
+    return late || !channel_has_frames(e->c.channel, &in->source);
 }
 
 static void
 run_abort(struct engine *e, struct incoming *in)
 {
-    incoming_return_frames(e, in);
-
-    if (guest_dismantle(e, in->guest, NULL)) {
+    if (!has_returned(e, in) || guest_dismantle(e, in->guest, NULL)) {
         return;                 /* Not yet, or it is to be tried again. */
     }
     if (in->tell_aborted) {
-        channel_send(e->c.channel, &in->source,
-                     message_create(MESSAGE_ABORTED, &in->migration));
+        struct message *m = message_create(MESSAGE_ABORTED, &in->migration);
+
+        json_object_put(m->body, "returned",
+                        json_integer_create(in->n_returned));
+        channel_send(e->c.channel, &in->source, m);
     }
-    /* Who was told to send here needs some time to hear that it is void. */
-    tombstone_add(e, in->guest, &in->source);
     guest_remove(e, in->guest, true);
     incoming_end(e, in);
 }
@@ -515,7 +588,7 @@ static void
 present_again(struct engine *e, struct incoming *in)
 {
     if (store_is_ready(e->c.store)
-        && !guest_present(e, in->guest, DATAPATH_DIRECT, NULL)) {
+        && !guest_present(e, in->guest, DATAPATH_HOLD, NULL)) {
         in->bound = guest_bind(e, in->guest, true);
         in->bound = guest_tell(e, in->guest, VM_RUNNING, "");
         in->state = INCOMING_SETTLING;
@@ -576,6 +649,7 @@ incoming_run_one(struct engine *e, struct incoming *in)
         load(e, in);
         break;
     case INCOMING_RESUMED:
+        incoming_pass(e, in);
         tell_running(e, in);
         present_again(e, in);
         break;
@@ -593,6 +667,21 @@ incoming_run_one(struct engine *e, struct incoming *in)
         run_abort(e, in);
         break;
     }
+}
+
+bool
+incoming_are_known(const struct engine *e)
+{
+    const struct incoming *in;
+
+    HMAP_FOR_EACH (in, node, &e->incoming) {
+        if ((in->state == INCOMING_RESUMED && !in->guest->ticket)
+            || (in->state == INCOMING_ABORTING && !in->buried
+                && e->now_ms < in->abort_since + RETURN_MS)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 void

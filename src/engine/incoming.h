@@ -57,6 +57,9 @@ bool incoming_held(struct engine *, const struct uuid *interface,
  * order; any other is removed, so that a late grant is refused. */
 void incoming_resume(struct engine *);
 
+/* Is it known of all of them what their held frames are about? */
+bool incoming_are_known(const struct engine *);
+
 void incoming_run(struct engine *);
 void incoming_wait(struct engine *);
 void incoming_format(const struct engine *, struct ds *);

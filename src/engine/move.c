@@ -10,6 +10,7 @@
 #include "uuid.h"
 
 #include "core/frame.h"
+#include "core/pace.h"
 #include "engine/engine-private.h"
 #include "engine/fault.h"
 #include "engine/outgoing-private.h"
@@ -29,7 +30,8 @@
 /* The delay of a host with which we never spoke. */
 #define UNKNOWN_RTT_MS 300
 
-struct kept_frame {
+/* A frame that the destination has given back. */
+struct returned_frame {
     struct ovs_list node;
     size_t nic;
     struct dp_packet *packet;
@@ -252,19 +254,27 @@ move_make_grant(struct outgoing *o)
     struct message *m = message_create(MESSAGE_GRANT, &o->migration);
 
     message_put_generation(m->body, &o->generation);
+    o->granted_captured = o->n_captured;
+    json_object_put(m->body, "relayed", json_integer_create(o->n_captured));
     return m;
 }
 
 /* Frames. */
 
+/* What was relayed on an earlier connection may have been lost with it, and
+ * with an agent of ours what it remembered: everything once more. */
 static void
-keep(struct outgoing *o, size_t nic, struct dp_packet *packet)
+begin_relaying(struct outgoing *o, struct capture *capture)
 {
-    struct kept_frame *k = xzalloc(sizeof *k);
+    unsigned int epoch = channel_epoch(o->engine->c.channel,
+                                       &o->destination);
 
-    k->nic = nic;
-    k->packet = packet;
-    ovs_list_push_back(&o->kept, &k->node);
+    if (epoch && o->relay_epoch != epoch && !o->settled) {
+        o->relay_epoch = epoch;
+        capture_rewind(capture);
+        memset(o->n_relayed, 0, sizeof o->n_relayed);
+        o->n_captured = 0;
+    }
 }
 
 void
@@ -277,85 +287,92 @@ move_relay(struct outgoing *o)
     size_t nic;
 
     if (!capture || o->run.mark.mode != STEP_FORWARD) {
-        return;                 /* Going back, move_undo() does it. */
+        return;                 /* Going back, move_give_back() does it. */
     }
+    begin_relaying(o, capture);
     while ((packet = capture_next(capture, &nic))) {
-        enum relay_kind kind = o->settled ? RELAY_LATE : RELAY_CAPTURED;
-        const struct uuid *about = (o->settled
-                                    ? &o->vm.nics[nic].interface.uuid
-                                    : &o->migration);
+        struct relay relay = {
+            .kind = RELAY_LATE, .about = o->vm.nics[nic].interface.uuid,
+        };
 
-        o->n_captured++;
-        channel_send_frame(e->c.channel, &o->destination, kind, about, nic,
-                           dp_packet_data(packet), dp_packet_size(packet));
-        if (o->running) {
-            dp_packet_delete(packet);
-        } else {
-            keep(o, nic, packet);
+        if (!o->settled) {
+            relay = (struct relay) {
+                .kind = RELAY_CAPTURED, .about = o->migration, .nic = nic,
+                .number = o->n_relayed[nic]++,
+            };
+            o->n_captured++;
         }
+        channel_send_frame(e->c.channel, &o->destination, &relay,
+                           dp_packet_data(packet), dp_packet_size(packet));
+        dp_packet_delete(packet);
     }
 }
 
 void
-move_forget_kept(struct outgoing *o)
+move_forget_returned(struct outgoing *o)
 {
-    struct kept_frame *k;
+    struct returned_frame *r;
 
-    LIST_FOR_EACH_POP (k, node, &o->kept) {
-        dp_packet_delete(k->packet);
-        free(k);
-    }
-}
-
-static void
-inject(struct outgoing *o, size_t nic, const struct dp_packet *packet)
-{
-    struct frame_fence fence;
-
-    if (!frame_parse_fence(dp_packet_data(packet), dp_packet_size(packet),
-                           &fence)) {
-        guest_inject(o->engine, o->guest, nic, packet);
-    }
-}
-
-/* Gives the guest, which runs here again, what was kept from it. */
-static void
-give_back(struct outgoing *o)
-{
-    struct capture *capture = hypervisor_capture(o->engine->c.hypervisor,
-                                                 &o->vm.uuid);
-    struct dp_packet *packet;
-    struct kept_frame *k;
-    size_t nic;
-
-    LIST_FOR_EACH_POP (k, node, &o->kept) {
-        inject(o, k->nic, k->packet);
-        dp_packet_delete(k->packet);
-        free(k);
-    }
-    while (capture && (packet = capture_next(capture, &nic))) {
-        inject(o, nic, packet);
-        dp_packet_delete(packet);
+    LIST_FOR_EACH_POP (r, node, &o->returned) {
+        dp_packet_delete(r->packet);
+        free(r);
     }
 }
 
 /* Frames travel on a connection of their own: those that a destination gives
  * back may be here before its refusal. */
 void
-move_returned(struct outgoing *o, const struct relayed *r)
+move_returned(struct outgoing *o, const struct relayed *relayed)
 {
-    struct dp_packet *packet;
+    if (o->guest && relayed->relay.nic < o->vm.n_nics) {
+        struct returned_frame *r = xzalloc(sizeof *r);
 
-    if (!o->guest || r->nic >= o->vm.n_nics) {
-        return;
+        r->nic = relayed->relay.nic;
+        r->packet = dp_packet_clone_data(relayed->data, relayed->len);
+        ovs_list_push_back(&o->returned, &r->node);
+        o->n_returned++;
     }
-    packet = dp_packet_clone_data(r->data, r->len);
-    if (o->given_back) {
-        inject(o, r->nic, packet);
+}
+
+/* First what was captured here, then what came back. */
+static struct dp_packet *
+next_to_give(struct outgoing *o, size_t *nic)
+{
+    struct capture *capture = hypervisor_capture(o->engine->c.hypervisor,
+                                                 &o->vm.uuid);
+    struct dp_packet *packet = capture ? capture_next(capture, nic) : NULL;
+
+    if (!packet && !ovs_list_is_empty(&o->returned)) {
+        struct returned_frame *r
+            = CONTAINER_OF(ovs_list_pop_front(&o->returned),
+                           struct returned_frame, node);
+
+        packet = r->packet;
+        *nic = r->nic;
+        free(r);
+    }
+    return packet;
+}
+
+bool
+move_give_back(struct outgoing *o)
+{
+    struct engine *e = o->engine;
+    unsigned int max = pace_allowance(&o->pace, e->now_ms), n;
+    struct dp_packet *packet = NULL;
+    struct frame_fence fence;
+    size_t nic;
+
+    for (n = 0; n < max && (packet = next_to_give(o, &nic)); n++) {
+        if (o->guest
+            && !frame_parse_fence(dp_packet_data(packet),
+                               dp_packet_size(packet), &fence)) {
+            guest_inject(e, o->guest, nic, packet);
+        }
         dp_packet_delete(packet);
-    } else {
-        keep(o, r->nic, packet);
     }
+    pace_spend(&o->pace, n);
+    return n < max;
 }
 
 /* The step. */
@@ -502,7 +519,6 @@ grant(struct outgoing *o, struct err *err)
         return STEP_WAIT;
     }
     if (o->running) {
-        move_forget_kept(o);
         return STEP_DONE;
     }
     if (e->now_ms >= o->granted_ms + GRANT_MS && !o->said_grant) {
@@ -564,41 +580,47 @@ disarm(struct outgoing *o, struct err *err)
     return error;
 }
 
+/* It runs here.  What it did not get is given to it, not all at once. */
+static int
+give_back(struct outgoing *o, struct err *err)
+{
+    struct engine *e = o->engine;
+    struct capture *capture = hypervisor_capture(e->c.hypervisor,
+                                                 &o->vm.uuid);
+    int error = 0;
+
+    if (!o->giving && capture) {
+        error = hypervisor_set_capture(e->c.hypervisor, &o->vm.uuid,
+                                       CAPTURE_CLOSED, err);
+        if (error) {
+            return error;
+        }
+        capture_rewind(capture);
+        capture_consume(capture);
+    }
+    if (!o->giving) {
+        o->giving = true;
+        pace_open_beside(&o->pace, e->now_ms);
+    }
+    return o->disarmed || move_give_back(o) ? 0 : EINPROGRESS;
+}
+
 enum step_result
 move_undo(void *o_, struct err *err)
 {
     struct outgoing *o = o_;
-    struct engine *e = o->engine;
     int error = 0;
 
-    if (!hypervisor_capture(e->c.hypervisor, &o->vm.uuid)
-        && disarm(o, err) == EINPROGRESS) {
-        /* A dead agent has left it open, and nobody takes what it lets
-         * through: not before it is off may packets be sent here again. */
-        return STEP_WAIT;
-    }
     if (o->flipped && !o->flipped_back) {
         flip_back(o);
         o->flipped_back = true;
     }
     if (!o->cancelled && !o->proceeded) {
-        error = hypervisor_cancel(e->c.hypervisor, &o->vm.uuid, err);
+        error = hypervisor_cancel(o->engine->c.hypervisor, &o->vm.uuid, err);
         o->cancelled = !error;
     }
-    if (!error && !o->given_back
-        && hypervisor_capture(e->c.hypervisor, &o->vm.uuid)) {
-        error = hypervisor_set_capture(e->c.hypervisor, &o->vm.uuid,
-                                       CAPTURE_CLOSED, err);
-        if (!error) {
-            give_back(o);
-            o->given_back = true;
-        }
-    }
+    error = error ? error : give_back(o, err);
     error = error ? error : disarm(o, err);
-    if (!error && !o->given_back) {
-        give_back(o);           /* What has come meanwhile, and will come. */
-        o->given_back = true;
-    }
     if (error && error != EINPROGRESS && is_lost(o)) {
         disarm(o, NULL);        /* What is left of it. */
         return STEP_DONE;

@@ -9,8 +9,9 @@
  *      all is sent                                 GRANT
  *      RUNNING       done            REFUSED       take back, fail
  *
- * Frames that were captured are relayed at once and kept until RUNNING, so
- * that a rollback can give them to the guest here. */
+ * Frames that were captured are relayed at once.  They also stay where they
+ * were captured, in files that outlive an agent (hypervisor/capture.h): for a
+ * destination that lost them, and for the guest here after a rollback. */
 
 #include <stdbool.h>
 
@@ -49,7 +50,10 @@ void move_relay(struct outgoing *);
 /* A frame that the destination gives back. */
 void move_returned(struct outgoing *, const struct relayed *);
 
-/* Forgets the frames that a rollback would need. */
-void move_forget_kept(struct outgoing *);
+void move_forget_returned(struct outgoing *);
+
+/* After a rollback: gives the guest some of what it did not get.  True if
+ * nothing more waits. */
+bool move_give_back(struct outgoing *);
 
 #endif /* engine/move.h */

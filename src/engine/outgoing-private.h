@@ -7,6 +7,7 @@
 #include "openvswitch/list.h"
 
 #include "base/step.h"
+#include "core/pace.h"
 #include "engine/guest.h"
 #include "hypervisor/hypervisor.h"
 #include "peer/message.h"
@@ -72,19 +73,25 @@ struct outgoing {
     /* When parts of the switchover were over; wall clock. */
     long long flipped_us, opened_us, paused_us, sent_us;
     long long granted_ms;
-    struct ovs_list kept;       /* Captured frames, for a rollback. */
-    uint64_t n_captured;
+    uint32_t n_relayed[VM_MAX_NICS];    /* Of each NIC's frames. */
+    unsigned int relay_epoch;   /* The channel's, when we began with them. */
+    uint64_t n_captured;        /* All of them. */
+    uint64_t granted_captured;  /* The same, as the latest grant said. */
     uint64_t held, fences, fences_missed;       /* From SETTLED. */
 
     /* Its undoing. */
-    bool cancelled, flipped_back, given_back, disarmed;
+    bool cancelled, flipped_back, giving, disarmed;
     long long undo_since;
+    struct ovs_list returned;   /* Frames that the destination gave back. */
+    uint64_t n_returned, returned_there;        /* Here; as ABORTED says. */
+    struct pace pace;           /* At which the guest gets what waits. */
 
     long long buried;           /* When 'release' began; 0: not yet. */
     long long began_us, phase_us;       /* Monotonic. */
     size_t phase;               /* The step whose time runs. */
     bool phase_failed;          /* Something behind 'check' was undone. */
     bool over;                  /* The store has been told the end. */
+    long long asked_ms;         /* If stuck: when the destination was. */
     struct uuid decided;        /* Of what a person said last about a stuck
                                  * one: done. */
 };
@@ -102,7 +109,9 @@ struct outgoing *outgoing_add(struct engine *, const struct uuid *migration,
 bool outgoing_say(struct outgoing *, enum message_type, unsigned int *said,
                   struct message *(*make)(struct outgoing *));
 
-/* One that is over for now, as stuck; see outgoing-stuck.c. */
+/* One that is over for now, as stuck; see outgoing-stuck.c.  It asks again
+ * after so long. */
+#define OUTGOING_ASK_MS 10000
 void outgoing_run_stuck(struct outgoing *);
 
 /* Tells the store; only what changed, unless 'final'. */

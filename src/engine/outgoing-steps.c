@@ -230,6 +230,12 @@ undo_listen(void *o_, struct err *err OVS_UNUSED)
             return STEP_WAIT;
         }
     }
+    /* What it gave back may still be on its way, or wait its turn. */
+    if (e->now_ms < o->undo_since + ABORT_MS
+        && (o->n_returned < o->returned_there
+            || (o->giving && !move_give_back(o)))) {
+        return STEP_WAIT;
+    }
     return STEP_DONE;
 }
 

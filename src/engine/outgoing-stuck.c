@@ -95,7 +95,12 @@ outgoing_run_stuck(struct outgoing *o)
     struct migration row;
 
     if (in_move) {
-        /* It may have been lost.  Who has it already answers again. */
+        /* It may have been lost, or what we did about the answer failed.  Who
+         * has it already answers again. */
+        if (e->now_ms >= o->asked_ms + OUTGOING_ASK_MS) {
+            o->asked_ms = e->now_ms;
+            o->said_grant = 0;
+        }
         move_say_grant(o);
     }
     if (in_move && o->running) {

@@ -122,7 +122,7 @@ outgoing_add(struct engine *e, const struct uuid *migration,
     o->destination = *destination;
     o->vm = *vm;
     o->began_us = o->phase_us = e->now.mono_us;
-    ovs_list_init(&o->kept);
+    ovs_list_init(&o->returned);
     o->run = (struct step_run) {
         .steps = outgoing_steps,
         .n_steps = outgoing_n_steps,
@@ -165,7 +165,7 @@ static void
 outgoing_free(struct engine *e, struct outgoing *o)
 {
     hmap_remove(&e->outgoing, &o->node);
-    move_forget_kept(o);
+    move_forget_returned(o);
     free(o->peers);
     free(o->fences_wanted);
     migration_target_finish(&o->target);
@@ -195,6 +195,7 @@ outgoing_end(struct engine *e, struct outgoing *o)
     if (state == MOVE_STUCK) {
         o->running = false;
         o->refused = (struct err) ERR_INIT;
+        o->asked_ms = e->now_ms;
     }
 }
 
@@ -228,7 +229,9 @@ outgoing_step(struct engine *e, struct outgoing *o)
         step_cancel(&o->run, &err);
     }
     move_relay(o);
-
+    if (o->giving) {
+        move_give_back(o);
+    }
     bool ended = step_run(&o->run, e->now_ms);
     if (o->run.mark.mode == STEP_BACK && o->run.mark.at > 0) {
         o->phase_failed = true;
@@ -269,6 +272,7 @@ outgoing_run(struct engine *e)
 
 /* Steps look at the clock; nothing of theirs is further away than this. */
 #define TICK_MS 20
+#define PACE_TICK_MS 1          /* While a guest gets what waits for it. */
 
 void
 outgoing_wait(struct engine *e)
@@ -277,7 +281,10 @@ outgoing_wait(struct engine *e)
 
     HMAP_FOR_EACH (o, node, &e->outgoing) {
         if (!o->over) {
-            poll_timer_wait_until(e->now_ms + TICK_MS);
+            poll_timer_wait_until(e->now_ms
+                                  + (o->giving ? PACE_TICK_MS : TICK_MS));
+        } else if (o->run.mark.mode == STEP_STUCK) {
+            poll_timer_wait_until(o->asked_ms + OUTGOING_ASK_MS);
         }
     }
 }
@@ -348,6 +355,17 @@ handle_accepted(struct outgoing *o, const struct message *m)
     }
 }
 
+/* Does a SETTLED answer our latest grant?  What we relayed before an earlier
+ * one may not be there. */
+static bool
+is_latest(const struct outgoing *o, const struct message *m)
+{
+    return (!message_has(m->body, "granted")
+            || (o->said_grant && o->said_grant != UINT_MAX
+                && message_get_integer(m->body, "granted")
+                   == o->granted_captured));
+}
+
 static void
 handle_from_destination(struct outgoing *o, const struct message *m)
 {
@@ -370,6 +388,9 @@ handle_from_destination(struct outgoing *o, const struct message *m)
         }
         break;
     case MESSAGE_SETTLED:
+        if (!is_latest(o, m)) {
+            break;
+        }
         o->settled = true;
         o->held = message_get_integer(m->body, "held");
         o->fences = message_get_integer(m->body, "fences");
@@ -377,6 +398,7 @@ handle_from_destination(struct outgoing *o, const struct message *m)
         break;
     case MESSAGE_ABORTED:
         o->aborted = true;
+        o->returned_there = message_get_integer(m->body, "returned");
         break;
     case MESSAGE_HELLO:
     case MESSAGE_PING:
@@ -432,7 +454,7 @@ outgoing_handle_event(struct engine *e, const struct hypervisor_event *event)
 void
 outgoing_returned(struct engine *e, const struct relayed *r)
 {
-    struct outgoing *o = outgoing_find(e, &r->migration);
+    struct outgoing *o = outgoing_find(e, &r->relay.about);
 
     if (o && uuid_equals(&r->from, &o->destination)) {
         move_returned(o, r);

@@ -184,8 +184,8 @@ check_state(void)
     OVS_NOT_REACHED();
 }
 
-/* Packets may be lost with an agent that held them, with a guest that died,
- * in what never ends, and if they come back after a rollback is over. */
+/* Packets may be lost with a guest that died, in what never ends, and if they
+ * come back after a rollback is over. */
 static bool
 may_lose(void)
 {
@@ -197,8 +197,7 @@ may_lose(void)
             return true;
         }
     }
-    return (world_has(AGENT_D_DIES) || world_has(AGENT_S_DIES)
-            || world.hosts[HOST_D].qemu.state == VM_FAILED
+    return (world.hosts[HOST_D].qemu.state == VM_FAILED
             || world.migration.state == MOVE_RUNNING
             || world.migration.state == MOVE_STUCK);
 }

@@ -277,7 +277,8 @@ test_late_return(void **state)
     world_run(500);
     assert_int_equal(S->qemu.state, VM_RUNNING);
     assert_int_equal(world.got[SENDER_REMOTE][0], 1);
-    world_relay(HOST_D, HOST_S, RELAY_RETURNED, &world_migration, 0,
+    world_relay(HOST_D, HOST_S,
+                &(struct relay) { RELAY_RETURNED, world_migration },
                 world_make_frame(SENDER_REMOTE, 0));
     world_run(20);
     assert_int_equal(world.got[SENDER_REMOTE][0], 2);

@@ -174,11 +174,22 @@ go_moved(void)
 
 /* Frames. */
 
+/* The frame number 'at' that the source has captured. */
+static void
+relay_at(unsigned int at, struct dp_packet *packet)
+{
+    const struct relay r = {
+        .kind = RELAY_CAPTURED, .about = world_migration, .number = at,
+    };
+
+    world_relay(HOST_S, HOST_D, &r, packet);
+    world.n_relayed = at + 1;
+}
+
 static void
 relay(int sender, int number)
 {
-    world_relay(HOST_S, HOST_D, RELAY_CAPTURED, &world_migration, 0,
-                world_make_frame(sender, number));
+    relay_at(world.n_relayed, world_make_frame(sender, number));
 }
 
 static void
@@ -187,8 +198,7 @@ relay_fence(int sender)
     struct frame_fence fence = { .migration = world_migration,
                                  .from = world_interface(sender) };
 
-    world_relay(HOST_S, HOST_D, RELAY_CAPTURED, &world_migration, 0,
-                world_make_fence(sender, &fence));
+    relay_at(world.n_relayed, world_make_fence(sender, &fence));
 }
 
 static void
@@ -228,8 +238,8 @@ n_returned(void)
 
     world_run(5);
     LIST_FOR_EACH (r, node, &world.hosts[HOST_S].received_frames) {
-        assert_int_equal(r->kind, RELAY_RETURNED);
-        assert_true(uuid_equals(&r->migration, &world_migration));
+        assert_int_equal(r->relay.kind, RELAY_RETURNED);
+        assert_true(uuid_equals(&r->relay.about, &world_migration));
         n++;
     }
     return n;
@@ -531,7 +541,7 @@ test_abort_listening(void **state)
     struct relayed *r;
     int n = 0;
     LIST_FOR_EACH (r, node, &world.hosts[HOST_S].received_frames) {
-        n += r->kind == RELAY_RETURNED || r->kind == RELAY_LATE;
+        n += r->relay.kind == RELAY_RETURNED || r->relay.kind == RELAY_LATE;
     }
     assert_int_equal(n, 5);
 }
@@ -703,16 +713,19 @@ static void
 test_strange_frames(void **state)
 {
     static const struct uuid other = { { 9, 9, 9, 9 } };
-    struct uuid vm = world_interface(-1);
+    const struct relay captured = { RELAY_CAPTURED, world_migration };
+    const struct relay elsewhere = { RELAY_CAPTURED, other };
+    const struct relay no_nic = { RELAY_CAPTURED, world_migration, .nic = 7 };
+    const struct relay returned = { RELAY_RETURNED, world_migration };
+    const struct relay late = { RELAY_LATE, world_interface(-1) };
 
     go_listening();
-    world_relay(HOST_C, HOST_D, RELAY_CAPTURED, &world_migration, 0,
+    world_relay(HOST_C, HOST_D, &captured,
                 world_make_frame(SENDER_REMOTE, 1));
-    world_relay(HOST_S, HOST_D, RELAY_CAPTURED, &other, 0,
+    world_relay(HOST_S, HOST_D, &elsewhere,
                 world_make_frame(SENDER_REMOTE, 2));
-    world_relay(HOST_S, HOST_D, RELAY_CAPTURED, &world_migration, 7,
-                world_make_frame(SENDER_REMOTE, 3));
-    world_relay(HOST_S, HOST_D, RELAY_RETURNED, &world_migration, 0,
+    world_relay(HOST_S, HOST_D, &no_nic, world_make_frame(SENDER_REMOTE, 3));
+    world_relay(HOST_S, HOST_D, &returned,
                 world_make_frame(SENDER_REMOTE, 4));
     relay(SENDER_REMOTE, 5);
     load();
@@ -722,14 +735,12 @@ test_strange_frames(void **state)
     assert_int_equal(world.n_refused, 1);       /* Of the first. */
 
     /* What came to the old place. */
-    world_relay(HOST_S, HOST_D, RELAY_LATE, &vm, 0,
-                world_make_frame(SENDER_REMOTE, 6));
+    world_relay(HOST_S, HOST_D, &late, world_make_frame(SENDER_REMOTE, 6));
     check_diary("1.5 1.6");
 
     /* From one that never was its place. */
     world.stranger = world.hosts[HOST_C].uuid;
-    world_relay(HOST_C, HOST_D, RELAY_LATE, &vm, 0,
-                world_make_frame(SENDER_REMOTE, 7));
+    world_relay(HOST_C, HOST_D, &late, world_make_frame(SENDER_REMOTE, 7));
     check_diary("1.5 1.6");
     assert_int_equal(world.n_refused, 2);
 }

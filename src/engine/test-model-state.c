@@ -112,7 +112,9 @@ forget_dull(struct outgoing *o)
     memset(&o->declined, 0, sizeof o->declined);
     memset(&o->refused, 0, sizeof o->refused);
     memset(&o->row, 0, sizeof o->row);
-    memset(&o->kept, 0, sizeof o->kept);
+    memset(&o->returned, 0, sizeof o->returned);
+    memset(&o->pace, 0, sizeof o->pace);
+    memset(o->n_relayed, 0, sizeof o->n_relayed);
     memset(&o->progress, 0, sizeof o->progress);
     memset(&o->limits, 0, sizeof o->limits);
     memset(o->mobile, 0, sizeof o->mobile);
@@ -125,6 +127,7 @@ forget_dull(struct outgoing *o)
     o->flipped_us = o->opened_us = o->paused_us = o->sent_us = 0;
     o->began_us = o->phase_us = o->reported = 0;
     o->n_captured = o->held = o->fences = o->fences_missed = 0;
+    o->granted_captured = o->n_returned = o->returned_there = 0;
 }
 
 /* The copy keeps what has no line here. */
@@ -151,12 +154,14 @@ put_outgoing(const struct engine *e, const struct outgoing *original)
     o.said_prepare = said(e, &o.destination, o.said_prepare);
     o.said_grant = said(e, &o.destination, o.said_grant);
     o.said_abort = said(e, &o.destination, o.said_abort);
+    o.relay_epoch = said(e, &o.destination, o.relay_epoch);
     o.reserve = result_of(e, o.reserve);
     o.unreserve = result_of(e, o.unreserve);
     o.moved = result_of(e, o.moved);
     o.reserve_since = since(e, o.reserve_since);
     o.asked_idle = since(e, o.asked_idle);
     o.granted_ms = since(e, o.granted_ms);
+    o.asked_ms = since(e, o.asked_ms);
     o.undo_since = since(e, o.undo_since);
     o.buried = since(e, o.buried);
     o.stopped_us = !!o.stopped_us;
@@ -179,8 +184,14 @@ put_incoming(const struct engine *e, const struct incoming *original)
     in.closing = in.closing ? MAX(0, in.closing - e->now_ms) + 1 : 0;
     memset(&in.node, 0, sizeof in.node);
     memset(&in.pace, 0, sizeof in.pace);
+    memset(in.n_relayed, 0, sizeof in.n_relayed);
+    in.wanted = in.n_returned = 0;
+    in.granted_ms = 0;          /* No frames: nothing is waited for. */
+    in.abort_since = since(e, in.abort_since);
+    in.buried = in.buried ? 1 + engine_is_acked(e, in.buried) : 0;
     in.guest = NULL;
     in.hold = NULL;
+    in.spool = NULL;
     put(&in, sizeof in);
 }
 
@@ -229,7 +240,7 @@ put_qemu(const struct world_qemu *q)
 {
     put_int(q->state);
     put_int(q->taps | q->loaded << 1 | q->load_failed << 2 | q->granted << 3
-            | q->heard << 4 | q->sending << 5 | q->cancelled << 6
+            | q->consuming << 4 | q->sending << 5 | q->cancelled << 6
             | q->failed << 7 | q->paused << 8 | q->proceeding << 9
             | q->rest_sent << 10);
     put_int(q->capture);

@@ -229,20 +229,24 @@ channel_next(struct channel *c)
 
 void
 channel_send_frame(struct channel *c, const struct uuid *host,
-                   enum relay_kind kind, const struct uuid *migration,
-                   unsigned int nic, const void *data, size_t len)
+                   const struct relay *relay, const void *data, size_t len)
 {
     int from = host_of(c)->index;
     int to = world_host(host)->index;
     struct relayed *r = xzalloc(sizeof *r + len);
 
     r->from = host_of(c)->uuid;
-    r->migration = *migration;
-    r->kind = kind;
-    r->nic = nic;
+    r->relay = *relay;
     r->len = len;
     memcpy(r->data, data, len);
     transit_add(from, to, CHANNEL_US)->frame = r;
+}
+
+bool
+channel_has_frames(const struct channel *c OVS_UNUSED,
+                   const struct uuid *host OVS_UNUSED)
+{
+    return false;
 }
 
 struct relayed *
@@ -263,16 +267,13 @@ world_say(int from, int to, struct message *m)
 }
 
 void
-world_relay(int from, int to, enum relay_kind kind, const struct uuid *about,
-            unsigned int nic, struct dp_packet *p)
+world_relay(int from, int to, const struct relay *relay, struct dp_packet *p)
 {
     size_t len = dp_packet_size(p);
     struct relayed *r = xzalloc(sizeof *r + len);
 
     r->from = world.hosts[from].uuid;
-    r->migration = *about;
-    r->kind = kind;
-    r->nic = nic;
+    r->relay = *relay;
     r->len = len;
     memcpy(r->data, dp_packet_data(p), len);
     dp_packet_delete(p);
@@ -500,6 +501,9 @@ of_switch_sync(struct of_switch *sw)
     if (out) {
         sync->flows.out = *out;
     }
+    for (size_t i = 0; !h->complete && i < h->n_syncs; i++) {
+        h->syncs[i].flows = sync->flows;        /* None has been sent. */
+    }
     return h->ticket;
 }
 
@@ -653,9 +657,11 @@ tap_create(const char *name OVS_UNUSED, unsigned int mtu OVS_UNUSED,
 }
 
 int
-tap_open(const char *name OVS_UNUSED, struct tap **tap,
-         struct err *err OVS_UNUSED)
+tap_open_kept(const char *name OVS_UNUSED, const char *keeper OVS_UNUSED,
+              const char *socket OVS_UNUSED, struct tap **tap,
+              struct err *why, struct err *err OVS_UNUSED)
 {
+    *why = (struct err) ERR_INIT;
     *tap = (struct tap *) world.current;
     return 0;
 }

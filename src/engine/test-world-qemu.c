@@ -121,10 +121,6 @@ drain_tap(struct world_qemu *q)
         while ((runs || stopped) && (p = world_take(&q->tap))) {
             world_put(&q->captured, p);
         }
-        if (!q->heard) {
-            world.n_lost += q->captured.n;
-            world_clear(&q->captured);
-        }
         return;
     }
     while (runs && (p = world_take(&q->kept))) {
@@ -205,9 +201,10 @@ reset(struct world_qemu *q)
 {
     world_clear(&q->kept);
     world_clear(&q->captured);
+    world_clear(&q->read);
     q->state = VM_ABSENT;
     q->capture = CAPTURE_OFF;
-    q->heard = false;
+    q->consuming = false;
     q->incoming = q->loaded = q->granted = false;
     q->sending = q->cancelled = q->failed = q->paused = false;
     q->proceeding = false;
@@ -397,10 +394,11 @@ hypervisor_set_capture(struct hypervisor *hv, const struct uuid *vm OVS_UNUSED,
     }
     drain_tap(&h->qemu);
     h->qemu.capture = mode;
-    h->qemu.heard = h->qemu.heard || mode == CAPTURE_ARMED;
     drain_tap(&h->qemu);
-    if (mode == CAPTURE_OFF) {
+    if (mode == CAPTURE_OFF || mode == CAPTURE_ARMED) {
         world_clear(&h->qemu.captured);
+        world_clear(&h->qemu.read);
+        h->qemu.consuming = false;
     }
     return 0;
 }
@@ -410,15 +408,41 @@ hypervisor_capture(struct hypervisor *hv, const struct uuid *vm OVS_UNUSED)
 {
     struct world_host *h = host_of(hv);
 
-    return (h->qemu.capture == CAPTURE_OFF || !h->qemu.heard ? NULL
-            : (struct capture *) &h->qemu.captured);
+    return (h->qemu.capture == CAPTURE_OFF ? NULL
+            : (struct capture *) &h->qemu);
 }
 
 struct dp_packet *
 capture_next(struct capture *capture, size_t *nic)
 {
+    struct world_qemu *q = (struct world_qemu *) capture;
+    struct dp_packet *p = world_take(&q->captured);
+
     *nic = 0;
-    return world_take((struct frame_queue *) capture);
+    if (p && !q->consuming) {
+        world_put(&q->read, dp_packet_clone(p));
+    }
+    return p;
+}
+
+void
+capture_consume(struct capture *capture)
+{
+    ((struct world_qemu *) capture)->consuming = true;
+}
+
+void
+capture_rewind(struct capture *capture)
+{
+    struct world_qemu *q = (struct world_qemu *) capture;
+    struct dp_packet *p;
+
+    while ((p = world_take(&q->captured))) {
+        world_put(&q->read, p);
+    }
+    while ((p = world_take(&q->read))) {
+        world_put(&q->captured, p);
+    }
 }
 
 int

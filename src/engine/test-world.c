@@ -372,8 +372,7 @@ world_abandon_agent(int host)
     memset(h->qemu.polls, 0, sizeof h->qemu.polls);
     memset(h->qemu.answers, 0, sizeof h->qemu.answers);
     h->qemu.n_events = 0;
-    h->qemu.heard = false;
-    world_clear(&h->hold);
+    h->qemu.consuming = false;
     for (int i = 0; i < N_HOSTS; i++) {
         world.links[host][i].epoch++;
         world.links[i][host].epoch++;
@@ -471,6 +470,7 @@ init_host(int i)
     init_queue(&h->qemu.tap);
     init_queue(&h->qemu.kept);
     init_queue(&h->qemu.captured);
+    init_queue(&h->qemu.read);
     init_queue(&h->hold);
     ovs_list_init(&h->received);
     ovs_list_init(&h->received_frames);
@@ -570,6 +570,7 @@ world_end(void)
         world_clear(&h->qemu.tap);
         world_clear(&h->qemu.kept);
         world_clear(&h->qemu.captured);
+        world_clear(&h->qemu.read);
     }
     for (int i = 0; i < N_SENDERS; i++) {
         free(world.got[i]);

@@ -100,10 +100,11 @@ struct world_qemu {
     enum vm_state state;
     bool incoming, loaded, load_failed, granted;
     enum capture_mode capture;
-    bool heard;                 /* By the agent that armed the capture. */
     struct frame_queue tap;     /* Towards the guest. */
     struct frame_queue kept;    /* In its filter, while it is stopped. */
     struct frame_queue captured;
+    struct frame_queue read;    /* Captured, and taken by the agent. */
+    bool consuming;             /* It takes them for good. */
     bool sending, cancelled, failed, paused, proceeding, rest_sent;
     long long next_us;          /* When the current phase is over. */
     long long paused_us;
@@ -236,6 +237,7 @@ struct world {
     size_t allocated[N_SENDERS];
     int last[N_SENDERS], n_reordered;
     int n_fences_to_guest;      /* Never! */
+    unsigned int n_relayed;     /* By a source that the test plays. */
     struct world_fence fences[64];      /* That switches sent. */
     size_t n_fences;
     char diary[256];            /* What the guest got: "0.17 1.3 ...". */
@@ -300,8 +302,7 @@ void world_effect(struct world_host *, const char *what);
 void world_say(int from, int to, struct message *);
 
 /* A frame on the connection for frames; takes it. */
-void world_relay(int from, int to, enum relay_kind, const struct uuid *about,
-                 unsigned int nic, struct dp_packet *);
+void world_relay(int from, int to, const struct relay *, struct dp_packet *);
 
 /* The next message that 'from' sent and that was not looked at, of 'type';
  * its body is valid until world_end().  Null if there is none. */

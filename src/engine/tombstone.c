@@ -151,7 +151,9 @@ tombstone_held(struct engine *e, const struct uuid *interface,
     if (!t || t->t.returned) {
         return false;
     }
-    channel_send_frame(e->c.channel, &t->t.host, RELAY_LATE, interface, 0,
+    const struct relay relay = { .kind = RELAY_LATE, .about = *interface };
+
+    channel_send_frame(e->c.channel, &t->t.host, &relay,
                        dp_packet_data(packet), dp_packet_size(packet));
     return true;
 }
@@ -161,9 +163,9 @@ tombstone_late(struct engine *e, const struct relayed *r)
 {
     struct dp_packet packet;
     size_t nic;
-    struct guest *g = guest_find_interface(e, &r->migration, &nic);
+    struct guest *g = guest_find_interface(e, &r->relay.about, &nic);
 
-    if (!admission_check(e, &r->migration, &r->from,
+    if (!admission_check(e, &r->relay.about, &r->from,
                          "late frames for a VM that it does not have")) {
         return;
     }
@@ -171,7 +173,7 @@ tombstone_late(struct engine *e, const struct relayed *r)
     if (g) {
         guest_inject(e, g, nic, &packet);
     } else {
-        tombstone_held(e, &r->migration, &packet);  /* It went on. */
+        tombstone_held(e, &r->relay.about, &packet);  /* It went on. */
     }
 }
 

@@ -20,6 +20,9 @@
 #define VNET_HEADER_LEN 12      /* struct virtio_net_hdr_mrg_rxbuf. */
 #define ETH_LEN 14              /* No frame is shorter. */
 
+/* In the length of a frame that was consumed. */
+#define CONSUMED 0x80000000u
+
 #define READ_SIZE (1 << 16)     /* At once. */
 
 /* More is not read before some was taken. */
@@ -29,12 +32,14 @@ struct frame {
     struct ovs_list node;       /* In 'frames'. */
     size_t nic;
     struct dp_packet *packet;
+    off_t at;                   /* In its file. */
 };
 
 /* What comes from one NIC. */
 struct port {
     int fd;                     /* -1: no file. */
     bool garbage;               /* In the file: nothing behind it counts. */
+    off_t at;                   /* Where the frame in the making begins. */
     uint8_t buffer[LENGTH_LEN + VNET_HEADER_LEN + CAPTURE_MAX_FRAME];
     size_t n;                   /* Bytes of the frame in the making. */
 };
@@ -44,6 +49,7 @@ struct capture {
     struct port *ports[VM_MAX_NICS];    /* Null until needed. */
     struct ovs_list frames;             /* Of struct frame, oldest first. */
     size_t n_bytes;                     /* In 'frames'. */
+    bool consuming;
     struct capture_stats stats;
 };
 
@@ -57,6 +63,10 @@ capture_next(struct capture *c, size_t *nic)
                                    struct frame, node);
     struct dp_packet *packet = f->packet;
     *nic = f->nic;
+    if (c->consuming && c->ports[f->nic]->fd >= 0) {
+        uint8_t first = CONSUMED >> 24;     /* No length has such a byte. */
+        ignore(pwrite(c->ports[f->nic]->fd, &first, 1, f->at));
+    }
     c->n_bytes -= dp_packet_size(packet);
     c->stats.queued--;
     free(f);
@@ -81,11 +91,19 @@ capture_create(void)
 static void
 clear_frames(struct capture *c)
 {
-    size_t nic;
-    struct dp_packet *packet;
-    while ((packet = capture_next(c, &nic))) {
-        dp_packet_delete(packet);
+    struct frame *f;
+    LIST_FOR_EACH_POP (f, node, &c->frames) {
+        dp_packet_delete(f->packet);
+        free(f);
     }
+    c->n_bytes = 0;
+    c->stats.queued = 0;
+}
+
+void
+capture_consume(struct capture *c)
+{
+    c->consuming = true;
 }
 
 void
@@ -136,6 +154,7 @@ capture_attach(struct capture *c, size_t nic, const char *path, int fd,
     }
     p->fd = fd;
     p->n = 0;
+    p->at = 0;
     p->garbage = false;
     return 0;
 }
@@ -162,7 +181,7 @@ int
 capture_open(struct capture *c, size_t nic, const char *path,
              struct err *err)
 {
-    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) {
         return err_set(err, errno, "%s: %s", path, ovs_strerror(errno));
     }
@@ -178,6 +197,7 @@ capture_rewind(struct capture *c)
         if (p && p->fd >= 0) {
             lseek(p->fd, 0, SEEK_SET);
             p->n = 0;
+            p->at = 0;
             p->garbage = false;
         }
     }
@@ -185,7 +205,8 @@ capture_rewind(struct capture *c)
 }
 
 static void
-capture_put(struct capture *c, size_t nic, const uint8_t *data, size_t n)
+capture_put(struct capture *c, size_t nic, off_t at, const uint8_t *data,
+            size_t n)
 {
     c->stats.frames++;
     if (c->n_bytes + n > CAPTURE_MAX_BYTES) {
@@ -194,6 +215,7 @@ capture_put(struct capture *c, size_t nic, const uint8_t *data, size_t n)
     }
     struct frame *f = xmalloc(sizeof *f);
     f->nic = nic;
+    f->at = at;
     f->packet = dp_packet_clone_data(data, n);
     ovs_list_push_back(&c->frames, &f->node);
     c->n_bytes += n;
@@ -210,7 +232,7 @@ port_needs(const struct port *p)
     }
     uint32_t n;
     memcpy(&n, p->buffer, sizeof n);
-    n = ntohl(n);
+    n = ntohl(n) & ~CONSUMED;
     return (n >= VNET_HEADER_LEN + ETH_LEN
             && n <= VNET_HEADER_LEN + CAPTURE_MAX_FRAME
             ? LENGTH_LEN + n : 0);
@@ -237,7 +259,10 @@ capture_feed(struct capture *c, size_t nic, const void *data_, size_t n,
         }
         if (p->n == needs) {
             size_t skip = LENGTH_LEN + VNET_HEADER_LEN;
-            capture_put(c, nic, p->buffer + skip, needs - skip);
+            if (p->buffer[0] != CONSUMED >> 24) {
+                capture_put(c, nic, p->at, p->buffer + skip, needs - skip);
+            }
+            p->at += needs;
             p->n = 0;
         }
     }

@@ -36,8 +36,12 @@ struct dp_packet *capture_next(struct capture *, size_t *nic);
 
 void capture_get_stats(const struct capture *, struct capture_stats *);
 
-/* Everything that was ever captured comes once more. */
+/* Everything that was ever captured and not consumed comes once more. */
 void capture_rewind(struct capture *);
+
+/* From now on, what capture_next() gives comes never again, not even to a
+ * later process. */
+void capture_consume(struct capture *);
 
 /* For drivers.
  *

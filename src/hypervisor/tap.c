@@ -12,11 +12,14 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "dp-packet.h"
+#include "hypervisor/qemu-process.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/util.h"
+#include "socket-util.h"
 #include "util.h"
 
 /* The longest that a tap can hand out, whatever its MTU. */
@@ -24,6 +27,7 @@
 
 struct tap {
     int fd;
+    int keeper;                 /* Connection to it; -1: none. */
 };
 
 struct injector {
@@ -188,14 +192,143 @@ tap_open(const char *name, struct tap **tapp, struct err *err)
     }
     struct tap *tap = xmalloc(sizeof *tap);
     tap->fd = fd;
+    tap->keeper = -1;
     *tapp = tap;
     return 0;
+}
+
+/* Is 'fd' really the tap 'name'? */
+static bool
+is_tap(int fd, const char *name)
+{
+    struct ifreq ifr;
+
+    memset(&ifr, 0, sizeof ifr);
+    return !ioctl(fd, TUNGETIFF, &ifr) && !strcmp(ifr.ifr_name, name);
+}
+
+/* Waits for the descriptor that a keeper sends; -1 if none comes. */
+static int
+receive_fd(int from)
+{
+    struct timeval patience = { .tv_sec = 1 };
+    char byte;
+    struct iovec iov = { &byte, 1 };
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1,
+        .msg_control = &control, .msg_controllen = sizeof control.space,
+    };
+    int fd = -1;
+
+    setsockopt(from, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    if (recvmsg(from, &msg, MSG_CMSG_CLOEXEC) == 1) {
+        struct cmsghdr *header = CMSG_FIRSTHDR(&msg);
+
+        if (header && header->cmsg_type == SCM_RIGHTS
+            && header->cmsg_len == CMSG_LEN(sizeof fd)) {
+            memcpy(&fd, CMSG_DATA(header), sizeof fd);
+        }
+    }
+    return fd;
+}
+
+static int
+connect_keeper(const char *socket)
+{
+    int fd = make_unix_socket(SOCK_STREAM, false, NULL, socket);
+
+    if (fd >= 0) {
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+    }
+    return fd;
+}
+
+static bool
+take_over(const char *name, const char *socket, struct tap **tapp)
+{
+    int keeper = connect_keeper(socket);
+    int fd = keeper < 0 ? -1 : receive_fd(keeper);
+
+    if (fd >= 0 && is_tap(fd, name)) {
+        struct tap *tap = xmalloc(sizeof *tap);
+
+        *tap = (struct tap) { fd, keeper };
+        set_nonblocking(fd);
+        *tapp = tap;
+        return true;
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (keeper >= 0) {
+        close(keeper);
+    }
+    return false;
+}
+
+static int
+start_keeper(struct tap *tap, const char *keeper, const char *socket,
+             struct err *err)
+{
+    struct qemu_process *process;
+
+    unlink(socket);             /* An older keeper ends for this. */
+    int listener = make_unix_socket(SOCK_STREAM, false, socket, NULL);
+    if (listener < 0 || chmod(socket, 0600) || listen(listener, 1)) {
+        int error = listener < 0 ? -listener : errno;
+
+        err_set(err, error, "%s: %s", socket, ovs_strerror(error));
+        if (listener >= 0) {
+            close(listener);
+        }
+        return error;
+    }
+    int fds[] = { tap->fd, listener };
+    struct qemu_process_config config = {
+        .in = -1, .out = -1, .err = -1, .fds = fds, .n_fds = 2,
+    };
+    char *argv[] = {
+        xstrdup(keeper), xasprintf("%d", fds[0]), xasprintf("%d", fds[1]),
+        xstrdup(socket), NULL
+    };
+    int error = qemu_process_spawn(&config, argv, &process, err);
+    if (!error) {
+        qemu_process_close(process);
+        tap->keeper = connect_keeper(socket);
+    }
+    for (size_t i = 0; argv[i]; i++) {
+        free(argv[i]);
+    }
+    close(listener);
+    return error;
+}
+
+int
+tap_open_kept(const char *name, const char *keeper, const char *socket,
+              struct tap **tapp, struct err *why, struct err *err)
+{
+    *why = (struct err) ERR_INIT;
+    if (take_over(name, socket, tapp)) {
+        return 0;
+    }
+    int error = tap_open(name, tapp, err);
+    if (!error && start_keeper(*tapp, keeper, socket, why)) {
+        err_add(why, why->code, "watari-keeper");
+    }
+    return error;
 }
 
 void
 tap_close(struct tap *tap)
 {
     if (tap) {
+        if (tap->keeper >= 0) {
+            close(tap->keeper);
+        }
         close(tap->fd);
         free(tap);
     }

@@ -39,6 +39,13 @@ int tap_attach(const char *name, int *fd, struct err *);
 int tap_open(const char *name, struct tap **, struct err *);
 void tap_close(struct tap *);
 
+/* The same, kept open by watari-keeper (keeper.h, the program 'keeper') while
+ * there is no process of ours: from one that waits at 'socket', or a new one.
+ * Without a keeper the tap works, too: then '*why' says what is wrong with
+ * it, and is otherwise empty. */
+int tap_open_kept(const char *name, const char *keeper, const char *socket,
+                  struct tap **, struct err *why, struct err *);
+
 /* EAGAIN if there is none.  The caller owns '*frame'. */
 int tap_recv(struct tap *, struct dp_packet **frame);
 void tap_recv_wait(struct tap *);

@@ -737,28 +737,32 @@ channel_get_delay(const struct channel *c, const struct uuid *host,
 
 void
 channel_send_frame(struct channel *c, const struct uuid *host,
-                   enum relay_kind kind, const struct uuid *migration,
-                   unsigned int nic, const void *data, size_t len)
+                   const struct relay *relay, const void *data, size_t len)
 {
     c->counters.frames_out++;
     if (uuid_equals(host, &c->self)) {
         struct relayed *r = xzalloc(sizeof *r + len);
 
         r->from = c->self;
-        r->migration = *migration;
-        r->kind = kind;
-        r->nic = nic;
+        r->relay = *relay;
         r->len = len;
         memcpy(r->data, data, len);
         ovs_list_push_back(&c->received_frames, &r->node);
     } else {
         struct peer *peer = get_peer(c, host);
 
-        if (!frames_out_send(peer->frames, kind, migration, nic, data,
-                             len)) {
+        if (!frames_out_send(peer->frames, relay, data, len)) {
             c->counters.frames_dropped++;
         }
     }
+}
+
+bool
+channel_has_frames(const struct channel *c, const struct uuid *host)
+{
+    const struct peer *peer = find_peer(c, host);
+
+    return peer && frames_out_is_busy(peer->frames);
 }
 
 struct relayed *

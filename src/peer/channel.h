@@ -101,20 +101,28 @@ enum relay_kind {
     RELAY_LATE,                 /* Came to an address that was left. */
 };
 
+struct relay {
+    enum relay_kind kind;
+    struct uuid about;          /* A migration; RELAY_LATE: an interface. */
+    unsigned int nic;           /* The index of, in the VM. */
+    uint32_t number;            /* RELAY_CAPTURED: of those for this NIC, from
+                                 * 0 on, so that it can be sent twice. */
+};
+
 struct relayed {
     struct ovs_list node;
     struct uuid from;           /* The sending host. */
-    struct uuid migration;
-    enum relay_kind kind;
-    unsigned int nic;
+    struct relay relay;
     size_t len;
     uint8_t data[];             /* An Ethernet frame as the guest sees it. */
 };
 
 /* Frames to one host arrive in order.  To ourselves it works, too. */
 void channel_send_frame(struct channel *, const struct uuid *host,
-                        enum relay_kind, const struct uuid *migration,
-                        unsigned int nic, const void *data, size_t len);
+                        const struct relay *, const void *data, size_t len);
+
+/* Do frames wait to be sent to 'host'? */
+bool channel_has_frames(const struct channel *, const struct uuid *host);
 
 /* The next frame received, or null.  The caller frees it with free(). */
 struct relayed *channel_next_frame(struct channel *);

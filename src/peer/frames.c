@@ -145,9 +145,11 @@ frames_parse(const uint8_t *data, size_t len, struct uuid *from,
             struct relayed *r = xzalloc(sizeof *r + size);
 
             r->from = *from;
-            r->migration = uuid;
-            r->kind = kind;
-            r->nic = p[5];
+            r->relay.kind = kind;
+            r->relay.about = uuid;
+            r->relay.nic = p[5];
+            r->relay.number
+                = ntohl(get_unaligned_be32((const ovs_be32 *) (p + 24)));
             r->len = size;
             memcpy(r->data, p + FRAMES_HEADER_LEN, size);
             ovs_list_push_back(received, &r->node);
@@ -159,18 +161,19 @@ frames_parse(const uint8_t *data, size_t len, struct uuid *from,
 /* Outgoing. */
 
 static void
-put_record(struct ofpbuf *b, enum relay_kind kind, const struct uuid *uuid,
-           unsigned int nic, const void *data, size_t len)
+put_record(struct ofpbuf *b, const struct relay *relay, const void *data,
+           size_t len)
 {
     uint8_t *p = ofpbuf_put_zeros(b, FRAMES_HEADER_LEN + len);
 
     put_unaligned_be32((ovs_be32 *) p, htonl(FRAMES_HEADER_LEN - 4 + len));
-    p[4] = kind;
-    p[5] = nic;
+    p[4] = relay->kind;
+    p[5] = relay->nic;
     for (int i = 0; i < 4; i++) {
         put_unaligned_be32((ovs_be32 *) (p + 8 + 4 * i),
-                           htonl(uuid->parts[i]));
+                           htonl(relay->about.parts[i]));
     }
+    put_unaligned_be32((ovs_be32 *) (p + 24), htonl(relay->number));
     if (len) {
         memcpy(p + FRAMES_HEADER_LEN, data, len);
     }
@@ -180,13 +183,14 @@ struct frames_out *
 frames_out_create(const struct uuid *self)
 {
     struct frames_out *out = xzalloc(sizeof *out);
+    const struct relay pad = { .kind = RELAY_PAD, .about = *self };
     static const uint8_t zeros[PAD_BYTES / 8];
 
     out->self = *self;
     ofpbuf_init(&out->queue, READ_BYTES);
     ofpbuf_init(&out->pad, PAD_BYTES + 8 * FRAMES_HEADER_LEN);
     for (int i = 0; i < 8; i++) {
-        put_record(&out->pad, RELAY_PAD, self, 0, zeros, sizeof zeros);
+        put_record(&out->pad, &pad, zeros, sizeof zeros);
     }
     return out;
 }
@@ -266,10 +270,13 @@ frames_out_connect(struct frames_out *out, long long mono_us)
         out->retry_us = mono_us + WRONG_US;
         return EACCES;
     } else if (!error) {
+        const struct relay relay = {
+            .kind = RELAY_HELLO, .about = out->self,
+        };
         struct ofpbuf hello;
 
         ofpbuf_init(&hello, FRAMES_HEADER_LEN);
-        put_record(&hello, RELAY_HELLO, &out->self, 0, NULL, 0);
+        put_record(&hello, &relay, NULL, 0);
         /* A new connection's buffer always has room for so little. */
         if (stream_send(out->stream, hello.data, hello.size) == hello.size) {
             out->connected = true;
@@ -366,16 +373,21 @@ frames_out_wait(struct frames_out *out, long long mono_us)
 }
 
 bool
-frames_out_send(struct frames_out *out, enum relay_kind kind,
-                const struct uuid *migration, unsigned int nic,
+frames_out_send(struct frames_out *out, const struct relay *relay,
                 const void *data, size_t len)
 {
     if (len > FRAMES_MAX_LEN
         || out->queue.size + len > CHANNEL_MAX_FRAME_BYTES) {
         return false;
     }
-    put_record(&out->queue, kind, migration, nic, data, len);
+    put_record(&out->queue, relay, data, len);
     return true;
+}
+
+bool
+frames_out_is_busy(const struct frames_out *out)
+{
+    return out->queue.size > 0;
 }
 
 void

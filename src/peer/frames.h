@@ -4,8 +4,8 @@
 /* The connections that carry relayed frames; only the channel uses them.
  *
  * Each record on the wire is big-endian: length of what follows in 32 bits,
- * kind in 8, NIC in 8, 16 zero bits, the migration's UUID in 128, then the
- * Ethernet frame.  The first record is a hello, which carries the sending
+ * kind in 8, NIC in 8, 16 zero bits, the migration's UUID in 128, the frame's
+ * number in 32, then the Ethernet frame.  The first record is a hello, which carries the sending
  * host's UUID in the place of the migration's. */
 
 #include <stddef.h>
@@ -16,7 +16,7 @@
 
 #include "peer/channel.h"
 
-#define FRAMES_HEADER_LEN 24    /* With the length. */
+#define FRAMES_HEADER_LEN 28    /* With the length. */
 #define FRAMES_MAX_LEN 65536    /* Of an Ethernet frame. */
 
 struct stream;
@@ -55,9 +55,11 @@ int frames_out_run(struct frames_out *, long long mono_us);
 void frames_out_wait(struct frames_out *, long long mono_us);
 
 /* False if the queue is full. */
-bool frames_out_send(struct frames_out *, enum relay_kind,
-                     const struct uuid *migration, unsigned int nic,
+bool frames_out_send(struct frames_out *, const struct relay *,
                      const void *data, size_t len);
+
+/* Has it not sent everything? */
+bool frames_out_is_busy(const struct frames_out *);
 void frames_out_warm(struct frames_out *, long long mono_us);
 
 #endif /* peer/frames.h */

@@ -38,7 +38,9 @@ compare(struct ovs_list *a, struct ovs_list *b)
         struct relayed *y = CONTAINER_OF(ovs_list_pop_front(b),
                                          struct relayed, node);
 
-        if (x->len != y->len || x->kind != y->kind || x->nic != y->nic
+        if (x->len != y->len || x->relay.kind != y->relay.kind
+            || x->relay.nic != y->relay.nic
+            || x->relay.number != y->relay.number
             || x->len > FRAMES_MAX_LEN || memcmp(x->data, y->data, x->len)) {
             abort();
         }

@@ -75,7 +75,8 @@ static const struct field flip_fields[] = {
     { "fences", F_LIST, .of = fence_fields }, { NULL },
 };
 static const struct field grant_fields[] = {
-    { "migration", F_UUID }, GENERATION_FIELDS, { NULL },
+    { "migration", F_UUID }, GENERATION_FIELDS,
+    { "relayed", F_INTEGER, .optional = true }, { NULL },
 };
 static const struct field running_fields[] = {
     { "migration", F_UUID }, { "resumed_us", F_INTEGER }, { NULL },
@@ -86,7 +87,12 @@ static const struct field refused_fields[] = {
 static const struct field settled_fields[] = {
     { "migration", F_UUID }, { "relayed", F_INTEGER },
     { "held", F_INTEGER }, { "fences", F_INTEGER },
-    { "missed", F_INTEGER }, { NULL },
+    { "missed", F_INTEGER },
+    { "granted", F_INTEGER, .optional = true }, { NULL },
+};
+static const struct field aborted_fields[] = {
+    { "migration", F_UUID },
+    { "returned", F_INTEGER, .optional = true }, { NULL },
 };
 
 static const struct {
@@ -109,7 +115,7 @@ static const struct {
     [MESSAGE_REFUSED] = { "refused", refused_fields },
     [MESSAGE_SETTLED] = { "settled", settled_fields },
     [MESSAGE_ABORT] = { "abort", migration_fields },
-    [MESSAGE_ABORTED] = { "aborted", migration_fields },
+    [MESSAGE_ABORTED] = { "aborted", aborted_fields },
 };
 
 static int check_object(const struct json *, const struct field *,
@@ -341,6 +347,12 @@ message_get_integer(const struct json *object, const char *key)
     const struct json *value = get(object, key);
 
     return value ? json_integer(value) : 0;
+}
+
+bool
+message_has(const struct json *object, const char *key)
+{
+    return get(object, key) != NULL;
 }
 
 const struct json *

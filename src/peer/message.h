@@ -78,6 +78,7 @@ void message_put_generation(struct json *object, const struct generation *);
 struct json *message_put_list(struct json *object, const char *key);
 
 /* Readers of validated fields; an absent optional one is zero or "". */
+bool message_has(const struct json *object, const char *key);
 struct uuid message_get_uuid(const struct json *object, const char *key);
 struct addr_pair message_get_addrs(const struct json *object,
                                    const char *key);

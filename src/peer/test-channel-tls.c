@@ -163,8 +163,9 @@ teardown(void **state)
 static void
 send_frame(int number)
 {
-    channel_send_frame(a.channel, &b.host, RELAY_CAPTURED, &move, 0, &number,
-                       sizeof number);
+    struct relay relay = { .kind = RELAY_CAPTURED, .about = move };
+
+    channel_send_frame(a.channel, &b.host, &relay, &number, sizeof number);
 }
 
 static bool
@@ -224,10 +225,10 @@ test_good(void **state)
     message_destroy(m);
 
     /* More than a TLS stream takes at once, in order. */
+    struct relay late = { .kind = RELAY_LATE, .about = move };
     for (int i = 0; i < 100; i++) {
         send_frame(i);
-        channel_send_frame(a.channel, &b.host, RELAY_LATE, &move, 0, big,
-                           sizeof big);
+        channel_send_frame(a.channel, &b.host, &late, big, sizeof big);
     }
     for (int i = 0; i < 100; i++) {
         WAIT_UNTIL(next_frame(&number));

@@ -241,8 +241,11 @@ send_frame(struct side *from, const struct side *to, int number, size_t len)
 
     memcpy(data, &number, sizeof number);
     memset(data + sizeof number, number, len - sizeof number);
-    channel_send_frame(from->channel, &to->host, RELAY_CAPTURED, &move,
-                       number & 7, data, len);
+    struct relay relay = {
+        .kind = RELAY_CAPTURED, .about = move, .nic = number & 7,
+        .number = number,
+    };
+    channel_send_frame(from->channel, &to->host, &relay, data, len);
     free(data);
 }
 
@@ -254,9 +257,10 @@ next_frame(struct side *at, const struct side *from, int *number)
     if (r) {
         memcpy(number, r->data, sizeof *number);
         assert_true(uuid_equals(&r->from, &from->host));
-        assert_true(uuid_equals(&r->migration, &move));
-        assert_int_equal(r->kind, RELAY_CAPTURED);
-        assert_int_equal(r->nic, *number & 7);
+        assert_true(uuid_equals(&r->relay.about, &move));
+        assert_int_equal(r->relay.kind, RELAY_CAPTURED);
+        assert_int_equal(r->relay.nic, *number & 7);
+        assert_int_equal(r->relay.number, *number);
         assert_int_equal(r->data[r->len - 1], *number & 0xff);
         free(r);
     }

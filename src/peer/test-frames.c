@@ -30,6 +30,7 @@ put(struct ofpbuf *b, int kind, int nic, const struct uuid *uuid,
 
         ofpbuf_put(b, (uint8_t []) { v >> 24, v >> 16, v >> 8, v }, 4);
     }
+    ofpbuf_put(b, (uint8_t []) { 0, 0, 1, len }, 4);
     ofpbuf_put(b, frame, len);
 }
 
@@ -54,10 +55,11 @@ check_frame(struct ovs_list *list, enum relay_kind kind, unsigned int nic,
     assert_false(ovs_list_is_empty(list));
     struct relayed *r = CONTAINER_OF(ovs_list_pop_front(list),
                                      struct relayed, node);
-    assert_int_equal(r->kind, kind);
-    assert_int_equal(r->nic, nic);
+    assert_int_equal(r->relay.kind, kind);
+    assert_int_equal(r->relay.nic, nic);
+    assert_int_equal(r->relay.number, 0x100 + strlen(frame));
     assert_true(uuid_equals(&r->from, &host));
-    assert_true(uuid_equals(&r->migration, &move));
+    assert_true(uuid_equals(&r->relay.about, &move));
     assert_int_equal(r->len, strlen(frame));
     assert_memory_equal(r->data, frame, r->len);
     free(r);
