@@ -132,6 +132,20 @@ harm_unhold(const struct arena *arena, const char *host, const char *point,
     return set_fault(arena, host, point, "off", err);
 }
 
+int
+harm_is_moving(const struct arena *arena, const char *host, bool *moving,
+               struct err *err)
+{
+    char *text;
+
+    int error = order(arena, host, "watari/status", 0, NULL, &text, err);
+    if (!error) {
+        *moving = strstr(text, "\nmigration ");
+        free(text);
+    }
+    return error;
+}
+
 static int
 wait_death(const struct process_id *id, struct err *err)
 {

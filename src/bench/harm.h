@@ -26,6 +26,10 @@ int harm_unhold(const struct arena *, const char *host, const char *point,
 int harm_is_cancelled(const struct arena *, const char *host, bool *cancelled,
                       struct err *);
 
+/* Is the agent of 'host' still busy with a migration, of either side? */
+int harm_is_moving(const struct arena *, const char *host, bool *moving,
+                   struct err *);
+
 /* Kills a part of the lab, with SIGKILL, and starts it again. */
 int harm_kill(const struct arena *, const char *node, const char *part,
               struct err *);

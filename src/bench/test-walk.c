@@ -90,7 +90,7 @@ add_round(struct document *d)
 {
     static const char *const none[] = {
         "lost_vms", "double", "tcp_resets", "unfinished", "misplaced",
-        "silent", "crashes", "tcp_silent",
+        "silent", "restless", "crashes", "tcp_silent",
     };
     struct json *r = json_object_create();
 
@@ -108,7 +108,7 @@ test_checks(void **state)
 {
     static const char *const figures[] = {
         NULL, "lost_vms", "double", "tcp_resets", "unfinished", "misplaced",
-        "silent", "crashes", "tcp_silent",
+        "silent", "restless", "crashes", "tcp_silent",
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(figures); i++) {

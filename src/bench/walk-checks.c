@@ -21,6 +21,7 @@ static const struct {
     { "unfinished", "moves" },
     { "misplaced", "VMs" },
     { "silent", "VMs" },
+    { "restless", "agents" },
     { "crashes", "parts" },
 };
 

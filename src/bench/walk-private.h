@@ -29,8 +29,9 @@ void walk_talk_destroy(struct walk_talk *);
  * Says which in 'why'. */
 unsigned int walk_talk_check(struct walk_talk *, char why[256]);
 
-/* Ends all. */
-int walk_talk_stop(struct walk_talk *, struct err *);
+/* Ends all.  One that has nothing to tell, as it never got a connection, is
+ * silent. */
+void walk_talk_stop(struct walk_talk *);
 
 /* After that: the probes of a time go to 'row', and how many connections had
  * no answer to the last thing that they said. */

@@ -27,6 +27,7 @@
 #define BEGIN_TIMEOUT_MS 30000  /* A manager may just have been restarted. */
 #define END_TIMEOUT_MS 150000   /* An answer to a grant may take 30 s. */
 #define COPIES_TIMEOUT_MS 20000
+#define REST_TIMEOUT_MS 20000   /* For agents to forget their moves. */
 #define CANCEL_HOLD_MS 300      /* Until an agent has heard of it. */
 #define CANCEL_END_MS 1000
 
@@ -479,6 +480,28 @@ judge_vm(const struct round *r, size_t vm, struct verdict *v,
     return 0;
 }
 
+/* How many agents are not done with their moves. */
+static int
+count_restless(const struct round *r, unsigned int *n, struct err *err)
+{
+    for (int ms = 0;; ms += TICK_MS) {
+        *n = 0;
+        for (size_t i = 0; i < ARENA_N_HOSTS; i++) {
+            bool moving;
+
+            *n += harm_is_moving(r->place->arena, arena_hosts[i], &moving,
+                                 NULL) || moving;
+        }
+        if (!*n || ms >= REST_TIMEOUT_MS) {
+            return 0;
+        }
+        int error = interrupt_sleep(TICK_MS, err);
+        if (error) {
+            return error;
+        }
+    }
+}
+
 static struct json *
 move_to_json(const struct move *m, size_t vm)
 {
@@ -560,11 +583,13 @@ judge(const struct round *r, struct json *row, struct err *err)
 {
     struct sampler_report report;
     struct verdict v = { 0 };
+    unsigned int restless = 0;
     int error = 0;
 
     for (size_t i = 0; i < WALK_N_VMS && !error; i++) {
         error = judge_vm(r, i, &v, err);
     }
+    error = error ? error : count_restless(r, &restless, err);
     sampler_take(r->place->sampler, &report);
     put_count(row, "samples", report.samples);
     document_put_number(row, "sample_gap_ms", report.longest / 1e6);
@@ -576,6 +601,7 @@ judge(const struct round *r, struct json *row, struct err *err)
         put_count(row, "lost_vms", v.lost);
         put_count(row, "misplaced", v.misplaced);
         put_count(row, "silent", v.silent);
+        put_count(row, "restless", restless);
     }
     return error;
 }

@@ -124,17 +124,17 @@ walk_talk_check(struct walk_talk *t, char why[256])
     return n;
 }
 
-int
-walk_talk_stop(struct walk_talk *t, struct err *err)
+void
+walk_talk_stop(struct walk_talk *t)
 {
-    int error = 0;
+    for (size_t i = 0; i < WALK_N_VMS * N_TALKS; i++) {
+        struct prober **prober = &t->probers[i / N_TALKS][i % N_TALKS];
 
-    for (size_t i = 0; i < WALK_N_VMS * N_TALKS && !error; i++) {
-        struct prober *prober = t->probers[i / N_TALKS][i % N_TALKS];
-
-        error = prober ? prober_stop(prober, err) : 0;
+        if (*prober && prober_stop(*prober, NULL)) {
+            prober_destroy(*prober);
+            *prober = NULL;
+        }
     }
-    return error;
 }
 
 int

@@ -84,7 +84,9 @@ count_probes(struct walk *w, struct err *err)
 {
     int error = interrupt_sleep(LINGER_MS, err);
 
-    error = error ? error : walk_talk_stop(w->talk, err);
+    if (!error) {
+        walk_talk_stop(w->talk);
+    }
     for (size_t i = 0; i < w->n_walked && !error; i++) {
         error = walk_talk_put(w->talk, w->walked[i].from, w->walked[i].to,
                               w->walked[i].row, err);
