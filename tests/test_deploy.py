@@ -242,7 +242,8 @@ def test_deploy(hosts):
     assert titles == ["What each host needs", "Certificates", "The store", "The manager",
                       "Sites and networks", "The switch", "The agents", "A VM", "Moving it",
                       "Changing the configuration", "New certificates", "Upgrading",
-                      "Backing up the store", "Switching a hypervisor off", "What is protected"]
+                      "Backing up the store", "Three servers for the store",
+                      "Switching a hypervisor off", "What is protected"]
     t1, o1, c1 = hosts["t1"], hosts["o1"], hosts["c1"]
 
     for title in titles[:2]:

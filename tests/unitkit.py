@@ -105,7 +105,8 @@ def start(name):
     with open(STATE / f"{name.removesuffix('.service')}.log", "ab") as log:
         process = subprocess.Popen([*unit.restrict(), *command], env=env, cwd="/",
                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                   start_new_session=True)
+                                   start_new_session=True,
+                                   umask=int(unit.get("UMask", "0022"), 8))
     if unit.get("Type") in ("oneshot", "forking"):
         if process.wait(60):
             sys.exit(f"systemctl: {name} has failed")
