@@ -182,25 +182,6 @@ def test_faults():
     assert remains() == []
 
 
-def test_walk():
-    """One round of the random walk; the seed says what happens in it."""
-    needs_mini()
-    result = bench("walk", "--runs", 1, "--seed", 5, "-o", "json")
-    assert result.stderr.startswith("seed 5:")
-    document = json.loads(result.stdout)
-    check_document(document)
-    assert document["machine"]["seed"] == "5"
-    (row,) = document["rows"]
-    assert [move["vm"] for move in row["moves"]] == ["web1", "web2", "web3"]
-    assert row["harms"] and row["samples"] > 20
-    documented = (ROOT / "docs/benchmarks.md").read_text()
-    for check in document["checks"]:
-        assert check["ok"], row
-        assert f"`{check['name']}`" in documented
-    assert result.returncode == 0
-    assert remains() == []
-
-
 def test_independent_probe(tmp_path):
     """It sees what is lost, doubled and late; a namespace with an echo that does so."""
     needs_root()
