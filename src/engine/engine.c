@@ -149,11 +149,23 @@ run_messages(struct engine *e)
     }
 }
 
+/* What came while no agent was there waits until we know again what is whose:
+ * it would be nobody's. */
+static bool
+knows_held(const struct engine *e)
+{
+    return ((e->resumed && incoming_are_known(e))
+            || e->now_ms >= e->began_ms + RECALL_MS);
+}
+
 static void
 run_frames(struct engine *e)
 {
     struct relayed *r;
 
+    if (!knows_held(e)) {
+        return;                 /* Nor what these are about. */
+    }
     while ((r = channel_next_frame(e->c.channel))) {
         switch (r->relay.kind) {
         case RELAY_CAPTURED:
@@ -219,15 +231,6 @@ handle_held(struct engine *e, struct dp_packet *packet)
         }
     }
     dp_packet_delete(packet);
-}
-
-/* What came while no agent was there waits until we know again what is whose:
- * it would be nobody's. */
-static bool
-knows_held(const struct engine *e)
-{
-    return ((e->resumed && incoming_are_known(e))
-            || e->now_ms >= e->began_ms + RECALL_MS);
 }
 
 static void

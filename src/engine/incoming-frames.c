@@ -221,8 +221,13 @@ incoming_return_frames(struct engine *e, struct incoming *in)
     struct hold_frame f;
 
     while (hold_take_back(in->hold, &f)) {
+        /* A source that has not asked for them may have forgotten the
+         * migration, but not the guest. */
         const struct relay relay = {
-            .kind = RELAY_RETURNED, .about = in->migration, .nic = f.nic,
+            .kind = in->tell_aborted ? RELAY_RETURNED : RELAY_LATE,
+            .about = (in->tell_aborted ? in->migration
+                      : in->guest->vm.nics[f.nic].interface.uuid),
+            .nic = in->tell_aborted ? f.nic : 0,
         };
 
         channel_send_frame(e->c.channel, &in->source, &relay,

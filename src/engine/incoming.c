@@ -539,13 +539,16 @@ bury(struct engine *e, struct incoming *in)
     return 0;
 }
 
-/* What came here directly is the guest's, which runs at the source.  It waits
- * for who can take it, for a while. */
+/* What came here directly is the guest's, which runs at the source.  It waits,
+ * for a while, until the source has said that it takes it: one that has just
+ * died may still look connected, and one that has just begun does not yet know
+ * what it is about. */
 static bool
 has_returned(struct engine *e, struct incoming *in)
 {
     bool connected = channel_epoch(e->c.channel, &in->source) != 0;
-    bool waits = hold_counters(in->hold)->direct > in->n_returned;
+    bool waits = (!in->tell_aborted
+                  && hold_counters(in->hold)->direct > in->n_returned);
     bool late = e->now_ms >= in->abort_since + RETURN_MS;
 
     if (!in->buried && bury(e, in) && !late) {
@@ -554,7 +557,7 @@ has_returned(struct engine *e, struct incoming *in)
     if (!connected) {
         engine_connect(e, &in->source);
     }
-    if (waits && !connected && !late) {
+    if (waits && !late) {
         return false;
     }
     if (in->buried && !engine_is_acked(e, in->buried) && !late) {
@@ -643,6 +646,7 @@ incoming_run_one(struct engine *e, struct incoming *in)
     case INCOMING_LISTENING:
         if (is_given_up(e, in)) {
             incoming_abort(e, in, false);
+            in->abort_since -= RETURN_MS;       /* Nobody will ask. */
         }
         break;
     case INCOMING_LOADING:

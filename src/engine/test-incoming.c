@@ -491,6 +491,12 @@ test_load_fails(void **state)
     world_run(5);
     check_contains(text_of(world_heard(HOST_D, HOST_S, MESSAGE_REFUSED)),
                    "did not load");
+    assert_int_equal(n_returned(), 0);  /* Nobody has asked for them. */
+    say_abort(HOST_S);
+    world_run(20);
+    const struct json *m = world_heard(HOST_D, HOST_S, MESSAGE_ABORTED);
+    assert_non_null(m);
+    assert_int_equal(message_get_integer(m, "returned"), 2);
     assert_int_equal(n_returned(), 2);
     check_nothing_left();
     check_silence();
