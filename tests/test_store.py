@@ -484,6 +484,9 @@ def test_instances(store, world, t1):
     assert t1("instance", world.vm, 1, 1, "failed") == "done"
     row, = store.rows("Instance")
     assert row["state"] == "failed" and row["counter"] == 1
+    store.update("Instance", row["_uuid"][1], since=5)
+    assert t1("instance", world.vm, 1, 1, "failed") == "done"
+    assert store.rows("Instance")[0]["since"] == 5      # It has been so since then.
     with pytest.raises(ValueError):     # Not while there is an instance.
         store.delete("VM", world.vm)
 

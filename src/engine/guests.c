@@ -266,6 +266,10 @@ guests_adopt(struct engine *e)
         struct guest *g = guest_adopt(e, &order.vm, GUEST_OWN);
         if (uuid_is_zero(&order.host)) {
             g->told = VM_RUNNING;       /* The store was restored. */
+        } else if (g->bound && infos[i].state == VM_RUNNING) {
+            /* An agent may have died between the words that the old instance
+             * is gone and that there is a new one. */
+            guest_tell(e, g, VM_RUNNING, "");
         }
         engine_note(e, "vm", g->vm.name, false, "found \"%s\" running on %s",
                     g->vm.name, e->c.name);

@@ -256,11 +256,16 @@ build_put(struct store *store, struct ovsdb_idl_txn *txn, const void *data,
 {
     const struct instance *instance = data;
     const struct dbrec_instance *row = find_instance(store, instance);
+    const char *state = rows_instance_state_name(instance->state);
     int error = session_check_own(store, &instance->generation,
                                   row ? ROW_UUID(row->host) : NULL, err);
 
     if (error) {
         return error;
+    }
+    if (row && !strcmp(row->state, state)
+        && !strcmp(row->reason, instance->reason)) {
+        return 0;               /* It has been so since then. */
     }
     if (!row) {
         const struct dbrec_vm *vm = SESSION_ROW(store, vm, &instance->vm);
@@ -277,7 +282,7 @@ build_put(struct store *store, struct ovsdb_idl_txn *txn, const void *data,
         dbrec_instance_set_writer(row,
                                   session_writer(session_own_host(store)));
     }
-    dbrec_instance_set_state(row, rows_instance_state_name(instance->state));
+    dbrec_instance_set_state(row, state);
     dbrec_instance_set_reason(row, instance->reason);
     dbrec_instance_set_since(row, MAX(instance->since, 0));
     return 0;

@@ -54,7 +54,8 @@ struct instance {
     long long since;            /* Wall clock, in ms. */
 };
 
-/* Instances of this host; '->generation.host' must be its own. */
+/* Instances of this host; '->generation.host' must be its own.  One that is so
+ * already keeps its time. */
 write_ticket instances_put(struct store *, const struct instance *);
 write_ticket instances_delete(struct store *, const struct uuid *vm,
                               const struct generation *);
