@@ -216,8 +216,8 @@ def test_bad_peers(agent, certs, store):
 
     # The same for frames.
     with shake(agent, files(certs, "manager"), frames=True) as connection:
-        connection.sendall(bytes([0, 0, 0, 20, 1, 0, 0, 0])
-                           + bytes.fromhex(o1.replace("-", "")))
+        connection.sendall(bytes([0, 0, 0, 24, 1, 0, 0, 0])
+                           + bytes.fromhex(o1.replace("-", "")) + bytes(4))
         assert answer(connection) is None
     refused('the certificate of "manager" is not that of host "o1"')
 
@@ -272,7 +272,7 @@ def test_good_peers_overstep(agent, certs, store):
 
     # A frame for a VM that it does not have.
     def record(kind, about, payload=b""):
-        body = bytes([kind, 0, 0, 0]) + bytes.fromhex(about.replace("-", "")) + payload
+        body = bytes([kind, 0, 0, 0]) + bytes.fromhex(about.replace("-", "")) + bytes(4) + payload
         return len(body).to_bytes(4, "big") + body
 
     with shake(agent, files(certs, "o1"), frames=True) as connection:

@@ -594,6 +594,7 @@ present_again(struct engine *e, struct incoming *in)
         && !guest_present(e, in->guest, DATAPATH_HOLD, NULL)) {
         in->bound = guest_bind(e, in->guest, true);
         in->bound = guest_tell(e, in->guest, VM_RUNNING, "");
+        pace_open_beside(&in->pace, e->now_ms);
         in->state = INCOMING_SETTLING;
     }
 }
