@@ -27,7 +27,9 @@ struct header {
 };
 
 struct spool {
-    int fd;                     /* -1: there is no file. */
+    char *name;
+    bool tried;                 /* To make the file. */
+    int fd;                     /* -1: there is none. */
     uint64_t end;               /* Of the last whole record. */
     uint8_t frame[MAX_FRAME];   /* That spool_next() has read. */
 };
@@ -60,28 +62,39 @@ find_end(struct spool *s)
     }
 }
 
+/* A file of ours begins with 'magic', whatever was in it. */
+static bool
+begin(struct spool *s)
+{
+    char found[sizeof magic];
+
+    if (pread(s->fd, found, sizeof found, 0) == sizeof found
+        && !memcmp(found, magic, sizeof magic)) {
+        find_end(s);
+        return true;
+    }
+    s->end = sizeof magic;
+    return (!ftruncate(s->fd, 0)
+            && pwrite(s->fd, magic, sizeof magic, 0) == sizeof magic);
+}
+
+static void
+open_file(struct spool *s, int flags)
+{
+    s->fd = open(s->name, O_RDWR | O_CLOEXEC | flags, 0600);
+    if (s->fd >= 0 && !begin(s)) {
+        close(s->fd);
+        s->fd = -1;
+    }
+}
+
 struct spool *
 spool_open(const char *dir, const struct uuid *migration)
 {
     struct spool *s = xzalloc(sizeof *s);
-    char *name = file_name(dir, migration);
-    char found[sizeof magic];
 
-    s->fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (s->fd >= 0) {
-        if (pread(s->fd, found, sizeof found, 0) == sizeof found
-            && !memcmp(found, magic, sizeof magic)) {
-            find_end(s);
-        } else if (!ftruncate(s->fd, 0)
-                   && pwrite(s->fd, magic, sizeof magic, 0)
-                      == sizeof magic) {
-            s->end = sizeof magic;
-        } else {
-            close(s->fd);
-            s->fd = -1;
-        }
-    }
-    free(name);
+    s->name = file_name(dir, migration);
+    open_file(s, 0);
     return s;
 }
 
@@ -92,6 +105,7 @@ spool_close(struct spool *s)
         if (s->fd >= 0) {
             close(s->fd);
         }
+        free(s->name);
         free(s);
     }
 }
@@ -117,6 +131,10 @@ spool_put(struct spool *s, const struct spool_record *r)
     };
     size_t n = sizeof h + r->len;
 
+    if (s->fd < 0 && !s->tried) {
+        s->tried = true;        /* There is something to keep. */
+        open_file(s, O_CREAT);
+    }
     if (s->fd < 0 || r->len > MAX_FRAME || s->end + n > SPOOL_MAX_BYTES
         || pwritev(s->fd, iov, 2, s->end) != n) {
         return 0;

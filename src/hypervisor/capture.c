@@ -303,7 +303,9 @@ capture_run(struct capture *c)
 void
 capture_wait(struct capture *c)
 {
-    poll_fd_wait(c->news, POLLIN);
+    if (c->news >= 0) {
+        poll_fd_wait(c->news, POLLIN);
+    }
     if (!ovs_list_is_empty(&c->frames)) {
         poll_immediate_wake();
     }

@@ -131,6 +131,8 @@ create_map(int *map, struct err *err)
 
 /* Where it stands. */
 
+#define FILTER_HANDLE 1         /* The only one. */
+
 static void
 put_tc_header(struct ofpbuf *request, int ifindex, int type, int flags,
               uint32_t parent, uint32_t handle, uint32_t info)
@@ -161,23 +163,21 @@ attach(int ifindex, int prog, struct err *err)
     struct ofpbuf request;
     int error;
 
-    /* What an earlier process left goes with the old one. */
-    put_tc_header(&request, ifindex, RTM_DELQDISC, 0, TC_H_CLSACT, 0, 0);
-    transact(&request);
-
+    /* What an earlier process left stays until there is ours: the kernel drops
+     * the device's packets for some ms when clsact comes or goes. */
     put_tc_header(&request, ifindex, RTM_NEWQDISC,
                   NLM_F_CREATE | NLM_F_EXCL, TC_H_CLSACT,
                   TC_H_MAKE(TC_H_CLSACT, 0), 0);
     nl_msg_put_string(&request, TCA_KIND, "clsact");
     error = transact(&request);
-    if (error) {
+    if (error && error != EEXIST) {
         return err_set(err, error, "cannot add clsact: %s",
                        ovs_strerror(error));
     }
 
     put_tc_header(&request, ifindex, RTM_NEWTFILTER,
-                  NLM_F_CREATE | NLM_F_EXCL,
-                  TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS), 0,
+                  NLM_F_CREATE | NLM_F_REPLACE,
+                  TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS), FILTER_HANDLE,
                   TC_H_MAKE(1u << 16, (OVS_FORCE uint16_t)
                             htons(ETH_P_ALL)));
     nl_msg_put_string(&request, TCA_KIND, "bpf");
