@@ -17,7 +17,7 @@ enum incoming_state {
     INCOMING_PREPARING,
     INCOMING_LISTENING,
     INCOMING_LOADING,
-    INCOMING_RESUMED,           /* It ran when our process began. */
+    INCOMING_RESUMED,           /* It was granted when our process began. */
     INCOMING_SETTLING,
     INCOMING_MOVED,
     INCOMING_ABORTING,
@@ -31,6 +31,7 @@ struct incoming {
     struct guest *guest;
     long long heard;            /* From the source; monotonic ms. */
     long long resumed_us;       /* Wall clock, from QEMU. */
+    bool runs;                  /* QEMU was let go, or has ended since. */
     bool running_told;
     write_ticket bound;         /* Bindings and instance. */
     unsigned int store_seqno;   /* When we looked whether it is void. */

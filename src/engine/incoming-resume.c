@@ -28,8 +28,6 @@ resume_one(struct engine *e, const struct journal_entry *entry,
     if (info && info->granted) {
         in->guest->told = VM_RUNNING;
         in->state = INCOMING_RESUMED;
-        in->resumed_us = e->now.wall_us;
-        incoming_open(e, in);
     } else {
         incoming_abort(e, in, false);
     }

@@ -365,33 +365,56 @@ incoming_handle_grant(struct engine *e, const struct message *m)
     }
 }
 
-static void
-load(struct engine *e, struct incoming *in)
+/* Lets QEMU go; '*why' says so if it has ended since.  False if it does not
+ * run, or not yet. */
+static bool
+let_go(struct engine *e, struct incoming *in, struct err *why)
 {
-    struct err err = ERR_INIT;
-    int error = hypervisor_grant(e->c.hypervisor, &in->guest->vm.uuid, &err);
+    int error = in->runs && !in->guest->ended ? 0
+                : hypervisor_grant(e->c.hypervisor, &in->guest->vm.uuid, why);
 
     if (error == EINPROGRESS) {
-        return;
+        return false;
     } else if (error == ESRCH) {
         /* It ran here, and ended.  The source must never take it back. */
-        in->resumed_us = e->now.wall_us;
         in->guest->ended = true;
     } else if (error) {
         struct message *m = message_create(MESSAGE_REFUSED, &in->migration);
 
-        json_object_put_string(m->body, "text", err.text);
+        json_object_put_string(m->body, "text", why->text);
         channel_send(e->c.channel, &in->source, m);
         incoming_abort(e, in, false);
-        return;
+        return false;
     }
+    if (!in->resumed_us
+        && (in->guest->ended || in->state == INCOMING_RESUMED)) {
+        in->resumed_us = e->now.wall_us;        /* No event says when. */
+    }
+    if (!in->runs) {
+        in->runs = true;
+        incoming_open(e, in);
+    }
+    return true;
+}
 
-    incoming_open(e, in);
+static void
+begin_settling(struct engine *e, struct incoming *in, const struct err *why)
+{
     guest_bind(e, in->guest, true);
     in->bound = guest_tell(e, in->guest,
                            in->guest->ended ? VM_FAILED : VM_RUNNING,
-                           in->guest->ended ? err.text : "");
+                           in->guest->ended ? why->text : "");
     in->state = INCOMING_SETTLING;
+}
+
+static void
+load(struct engine *e, struct incoming *in)
+{
+    struct err why = ERR_INIT;
+
+    if (let_go(e, in, &why)) {
+        begin_settling(e, in, &why);
+    }
 }
 
 void
@@ -586,16 +609,23 @@ run_abort(struct engine *e, struct incoming *in)
     incoming_end(e, in);
 }
 
-/* It runs; what it had must be presented again. */
+/* It was granted: it runs, or QEMU had not heard so when our last process
+ * died.  What it had must be presented again. */
 static void
 present_again(struct engine *e, struct incoming *in)
 {
-    if (store_is_ready(e->c.store)
-        && !guest_present(e, in->guest, DATAPATH_HOLD, NULL)) {
-        in->bound = guest_bind(e, in->guest, true);
-        in->bound = guest_tell(e, in->guest, VM_RUNNING, "");
+    struct err why = ERR_INIT;
+    bool present = (store_is_ready(e->c.store)
+                    && !guest_present(e, in->guest, DATAPATH_HOLD, NULL));
+
+    if (!let_go(e, in, &why)) {
+        return;
+    }
+    incoming_pass(e, in);
+    tell_running(e, in);
+    if (present) {
+        begin_settling(e, in, &why);
         pace_open_beside(&in->pace, e->now_ms);
-        in->state = INCOMING_SETTLING;
     }
 }
 
@@ -654,8 +684,6 @@ incoming_run_one(struct engine *e, struct incoming *in)
         load(e, in);
         break;
     case INCOMING_RESUMED:
-        incoming_pass(e, in);
-        tell_running(e, in);
         present_again(e, in);
         break;
     case INCOMING_SETTLING:

@@ -216,7 +216,9 @@ world_kill_qemu(struct world_host *h, const char *why)
     struct world_qemu *q = &h->qemu;
 
     if (q->state != VM_ABSENT && q->state != VM_FAILED) {
-        bool granted = q->granted;
+        /* An agent that is there knows whether QEMU had heard of it. */
+        bool granted = (q->granted
+                        && (q->state != VM_LISTENING || !h->engine));
 
         reset(q);
         q->state = VM_FAILED;
@@ -591,10 +593,13 @@ hypervisor_grant(struct hypervisor *hv, const struct uuid *vm OVS_UNUSED,
         return error;
     } else if (q->load_failed) {
         return err_set(err, ENOEXEC, "it did not load");
-    } else if (!q->loaded || takes_time(h, CALL_GRANT, 1)) {
+    } else if (!q->loaded) {
         return EINPROGRESS;
     }
-    q->granted = true;
+    q->granted = true;          /* Before QEMU has heard of it. */
+    if (takes_time(h, CALL_GRANT, 1)) {
+        return EINPROGRESS;
+    }
     resume(h);
     return 0;
 }
