@@ -53,8 +53,9 @@ bool incoming_held(struct engine *, const struct uuid *interface,
                    const struct uuid *from, struct dp_packet *packet);
 
 /* Once, when the hypervisor has been asked: takes up what the journal says
- * about an earlier process.  A guest that was granted runs, and is put in
- * order; any other is removed, so that a late grant is refused. */
+ * about an earlier process.  A guest that was granted is let go, if it does
+ * not run yet, and put in order; any other is removed, so that a late grant is
+ * refused. */
 void incoming_resume(struct engine *);
 
 /* Is it known of all of them what their held frames are about? */

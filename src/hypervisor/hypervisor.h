@@ -202,7 +202,8 @@ int hypervisor_listen(struct hypervisor *, const struct vm *,
 int hypervisor_set_capture(struct hypervisor *, const struct uuid *vm,
                            enum capture_mode, struct err *);
 
-/* Frames diverted from the VM's NICs; null unless armed or later.  It lives
+/* Frames diverted from the VM's NICs, also those that an earlier process had
+ * diverted; null unless armed or later.  It lives
  * until set_capture(CAPTURE_OFF) returns 0, or destroy(). */
 struct capture *hypervisor_capture(struct hypervisor *,
                                    const struct uuid *vm);
